@@ -1,0 +1,84 @@
+"""How long the rest of a session will take: what is known by the plan, what was seen before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from benchmark.loadgen import LOADGEN_MARGIN
+from benchmark.plan import Measurement, Plan, Scenario
+
+# Before anything was seen: torch's import, the model and a short build, seen on two CPUs.
+_FIRST_OVERHEAD_S = 15.0
+_FIRST_TIMED_S = 20.0
+
+
+class Estimate:
+    """Remaining seconds, better with every measurement that ended."""
+
+    def __init__(self, plan: Plan, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._left = list(plan.measurements()) * plan.repeats
+        self._overheads: list[float] = []
+        self._timed: dict[str, float] = {}
+        self._started = clock()
+        self._timed_started: float | None = None
+        self._rate: float | None = None
+        self._current: Measurement | None = None
+
+    def begin(self, measurement: Measurement, arrival_rate: float | None) -> None:
+        """A measurement starts; its Server arrival rate in queries/s if it is known."""
+        self._current = measurement
+        self._rate = arrival_rate
+        self._started = self._clock()
+        self._timed_started = None
+        self._left.pop(0)
+
+    def phase(self, phase: str) -> None:
+        """The measurement reached a phase."""
+        if phase == "measuring":
+            self._timed_started = self._clock()
+            self._overheads.append(self._timed_started - self._started)
+        elif phase == "collecting" and self._timed_started is not None and self._current:
+            self._timed[self._current.name] = self._clock() - self._timed_started
+
+    def end(self) -> None:
+        """The measurement is over."""
+        self._current = None
+
+    def remaining(self, done: int, total: int | None) -> float | None:
+        """Return seconds until the last measurement ends, given the current one's samples."""
+        if self._current is None:
+            return None
+        rest = sum(self._overhead() + self._timed_of(measurement) for measurement in self._left)
+        now = self._clock()
+        if self._timed_started is None:
+            current = max(0.0, self._overhead() - (now - self._started)) + self._timed_of(
+                self._current, self._rate
+            )
+        elif total and done:
+            elapsed = now - self._timed_started
+            current = elapsed / done * (total - done)
+        else:
+            current = self._timed_of(self._current, self._rate)
+        return round(rest + max(0.0, current), 1)
+
+    def _overhead(self) -> float:
+        if not self._overheads:
+            return _FIRST_OVERHEAD_S
+        return sum(self._overheads) / len(self._overheads)
+
+    def _timed_of(self, measurement: Measurement, arrival_rate: float | None = None) -> float:
+        seen = self._timed.get(measurement.name)
+        if seen is not None:
+            return seen
+        if measurement.duration_s is not None:
+            return measurement.duration_s * LOADGEN_MARGIN
+        if arrival_rate and measurement.query_count:
+            return measurement.query_count / arrival_rate
+        same_kind = [
+            seconds
+            for name, seconds in self._timed.items()
+            if measurement.scenario is Scenario.SERVER and name.startswith("server")
+        ]
+        return same_kind[-1] if same_kind else _FIRST_TIMED_S

@@ -1,0 +1,270 @@
+"""The result file: its schema, its version, and reading it with suspicion.
+
+``timestamp``, ``gpu_info`` and ``benchmarks`` are where the reference deployment had them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, Field, ValidationError
+
+from benchmark.attestation import Attestation
+from benchmark.configuration import Configuration
+from benchmark.correctness import Correctness
+from benchmark.environment import Environment, GpuInfo
+from benchmark.errors import ResultFileError
+from benchmark.files import write_atomically
+from benchmark.loadgen_log import LoadgenVerdict
+from benchmark.model import WeightsRecord
+from benchmark.percentiles import percentile_name
+from benchmark.plan import Execution, Plan, Scenario
+from benchmark.telemetry import GpuIdentity, TelemetrySummary
+from benchmark.validation import Record, sentence_of
+
+SCHEMA_VERSION = 1
+RESULT_FILE = "benchmark_results.json"
+NOTICE = "ResNet-50 v1.5; scenario names borrowed from MLPerf(R) Inference; not an MLPerf result."
+
+# Reading is bounded: a result is some tens of kilobytes a measurement.
+_LARGEST_FILE = 256 * 2**20
+
+
+class Percentile(Record):
+    """One percentile of the raw latencies."""
+
+    name: str
+    milliseconds: float
+    supported: bool
+    """False: advisory, there are fewer queries than LoadGen's early stopping asks for."""
+    queries_needed: int
+
+
+class Latency(Record):
+    """Latencies in milliseconds, from the scheduled time."""
+
+    of: Literal["query", "batch"]
+    """Offline has a single query, so there a batch's time in the SUT stands for it."""
+    count: int
+    minimum_ms: float
+    mean_ms: float
+    maximum_ms: float
+    percentiles: tuple[Percentile, ...]
+
+    def milliseconds(self, percentile: float) -> Percentile | None:
+        """Return one of the stored percentiles, by its fraction."""
+        name = percentile_name(percentile)
+        return next((entry for entry in self.percentiles if entry.name == name), None)
+
+
+class WarmUp(Record):
+    """What ran before LoadGen."""
+
+    duration_s: float
+    batches: int
+    settled: bool
+    samples_per_s: float
+    """Median over the settled part, in a closed loop at the full batch size."""
+    fastest_samples_per_s: float
+
+
+class RawFile(Record):
+    """A file beside the result, by its path from the result file's folder."""
+
+    path: str
+    sha256: str
+    bytes: int
+    holds: str
+    """Its columns and units."""
+
+
+class BatchSizes(Record):
+    """How Server's dynamic batching filled its batches."""
+
+    count: int
+    mean: float
+    largest: int
+
+
+class MeasurementResult(Record):
+    """One measurement: one scenario at one batch size in one process."""
+
+    name: str
+    scenario: Scenario
+    batch_size: int
+    block: int
+    """1 for the first of the repeats."""
+    execution: Execution
+    host_to_device: bool
+    started_at: AwareDatetime
+    duration_s: float | None
+    """LoadGen's timed part."""
+    void: bool
+    """Kept and shown, not used."""
+    void_reasons: tuple[str, ...]
+    remarks: tuple[str, ...]
+    loadgen: LoadgenVerdict | None
+    queries: int | None
+    samples: int | None
+    throughput_samples_per_s: float | None
+    latency: Latency | None
+    arrival_rate_qps: float | None
+    latency_bound_ms: float | None
+    maximum_wait_ms: float | None
+    batch_sizes: BatchSizes | None
+    warm_up: WarmUp | None
+    correctness: Correctness | None
+    engine: dict[str, Any]
+    build_s: float | None
+    """Loading, compiling and capturing, before the warm-up."""
+    telemetry: TelemetrySummary | None
+    raw_files: tuple[RawFile, ...]
+
+
+class Result(Record):
+    """Everything needed to judge a run."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    notice: str = NOTICE
+    run_id: str
+    leg: str
+    timestamp: AwareDatetime
+    """When the result was written."""
+    started_at: AwareDatetime
+    complete: bool
+    """Whether every measurement of the plan is in it."""
+    device: Literal["cpu", "cuda"]
+    gpu_info: GpuInfo
+    plan: Plan
+    configuration: Configuration
+    weights: WeightsRecord
+    environment: Environment
+    gpu: GpuIdentity | None
+    attestation: Attestation
+    benchmarks: tuple[MeasurementResult, ...]
+    content_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Over the rest of the file, keys sorted: shows whether it was edited after it was written."""
+
+    def offline_rate(self, batch_size: int) -> float | None:
+        """Return the first good Offline throughput at ``batch_size`` in samples/s."""
+        return next(
+            (
+                measurement.throughput_samples_per_s
+                for measurement in self.benchmarks
+                if measurement.scenario is Scenario.OFFLINE
+                and measurement.batch_size == batch_size
+                and not measurement.void
+            ),
+            None,
+        )
+
+    def arrival_rates(self) -> dict[int, float]:
+        """Return the Server arrival rates that this run used, by batch size, in queries/s."""
+        return {
+            measurement.batch_size: measurement.arrival_rate_qps
+            for measurement in self.benchmarks
+            if measurement.arrival_rate_qps is not None
+        }
+
+
+def content_sha256(document: dict[str, Any]) -> str:
+    """Return the hash of a result's content, its own hash field left out."""
+    rest = {key: value for key, value in document.items() if key != "content_sha256"}
+    canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def seal(fields: dict[str, Any]) -> Result:
+    """Return the result with these fields and the hash of its content."""
+    draft = Result.model_validate({**fields, "content_sha256": "0" * 64})
+    document = draft.model_dump(mode="json")
+    return draft.model_copy(update={"content_sha256": content_sha256(document)})
+
+
+def write_result(result: Result, path: Path) -> None:
+    """Write atomically. Raises DiskFullError or OutputError."""
+    write_atomically(path, json.dumps(result.model_dump(mode="json"), indent=1) + "\n")
+
+
+def read_result(path: Path) -> Result:
+    """Read and check a result file.
+
+    Raises:
+        ResultFileError: missing, unreadable, not JSON, of another version, not in the schema, with
+            figures that cannot be, or edited after it was written.
+    """
+    document = _read_document(path)
+    version = document.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise ResultFileError(
+            f"{path} has schema_version {version!r:.40}, and this program reads {SCHEMA_VERSION}.",
+            "Use the version of gpubench-tui that wrote it."
+            if isinstance(version, int)
+            else "It is not a result file of gpubench-tui.",
+        )
+    try:
+        result = Result.model_validate(document)
+    except ValidationError as error:
+        raise ResultFileError(
+            f"{path} is not a valid result file: {sentence_of(error)}."
+        ) from error
+    if content_sha256(document) != result.content_sha256:
+        raise ResultFileError(
+            f"{path} was edited after it was written: its content does not match content_sha256.",
+            "Use the file that the benchmark wrote.",
+        )
+    _check_figures(result, path)
+    return result
+
+
+def result_json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of the result file."""
+    schema = Result.model_json_schema(mode="serialization")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:gpubench-tui:benchmark-results:1",
+        **schema,
+    }
+
+
+def _read_document(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise ResultFileError(
+                f"{path} is larger than {_LARGEST_FILE >> 20} MiB, which no result file is."
+            )
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ResultFileError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ResultFileError(f"{path} is not a result file: it is not UTF-8 text.") from error
+    try:
+        document = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        raise ResultFileError(f"{path} is not a result file: {reason}.") from error
+    if not isinstance(document, dict):
+        raise ResultFileError(f"{path} is not a result file: it holds no JSON object.")
+    return document
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"it holds {name}, which is not JSON")
+
+
+def _check_figures(result: Result, path: Path) -> None:
+    for measurement in result.benchmarks:
+        figures: list[float | None] = [measurement.throughput_samples_per_s, measurement.duration_s]
+        latency = measurement.latency
+        if latency is not None:
+            figures += [latency.minimum_ms, latency.mean_ms, latency.maximum_ms]
+            figures += [entry.milliseconds for entry in latency.percentiles]
+        if any(figure is not None and not 0 <= figure < math.inf for figure in figures):
+            raise ResultFileError(
+                f"{path} is not a valid result file: {measurement.name} has a negative or endless "
+                "figure."
+            )

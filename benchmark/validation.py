@@ -1,0 +1,46 @@
+"""Turns pydantic's findings into sentences that name the place, the field and the mend."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class Record(BaseModel):
+    """Base of everything that is stored or sent: frozen, and closed to unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+class Tolerant(BaseModel):
+    """Base of what is read from a newer writer too: unknown fields are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
+
+
+_CLEARER = {
+    "extra_forbidden": "is not a known field",
+    "missing": "is missing",
+}
+
+
+def findings(error: ValidationError) -> list[tuple[str, str]]:
+    """Return every finding as (dotted field, what is wrong with it), at most 20 of them."""
+    found = []
+    for detail in error.errors(include_url=False, include_context=False)[:20]:
+        field = ".".join(str(part) for part in detail["loc"])
+        message = _CLEARER.get(detail["type"], detail["msg"])
+        message = message.removeprefix("Value error, ").removeprefix("Input ")
+        if detail["type"] not in _CLEARER and not isinstance(detail["input"], dict | list):
+            message = f"{message} (got {_shown(detail['input'])})"
+        found.append((field, message))
+    return found
+
+
+def sentence_of(error: ValidationError) -> str:
+    """Return every finding in one line: ``field: what; field: what``."""
+    return "; ".join(f"{field}: {what}" if field else what for field, what in findings(error))
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

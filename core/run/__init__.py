@@ -1,0 +1,1 @@
+"""What a run is: events, journal, pipeline and the process that it lives in."""

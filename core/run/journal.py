@@ -1,0 +1,307 @@
+"""The journal: what runs there are and everything that happened in them. SQLite in WAL mode.
+
+Written before the world is changed, and readable after a kill at any instant. Many processes use it
+at once: every write is one short immediate transaction.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from benchmark.plan import Plan
+from core.errors import JournalError, RunNotFoundError
+from core.run.events import AnyRecord, Event, RunState, Stage, parse_event
+from core.run.liveness import ProcessIdentity, this_host
+
+FILE_NAME = "journal.db"
+_BUSY_TIMEOUT_S = 30.0
+# A launcher that died between writing the run down and starting its process leaves it so.
+_START_GRACE_S = 30.0
+
+# One script a version; a journal of version n gets the scripts after its own.
+_MIGRATIONS = (
+    """
+    CREATE TABLE runs (
+        id TEXT PRIMARY KEY,
+        target TEXT NOT NULL,
+        leg TEXT NOT NULL,
+        profile TEXT NOT NULL,
+        folder TEXT NOT NULL,
+        plan TEXT NOT NULL,
+        state TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        finished_at TEXT,
+        exit_code INTEGER,
+        host TEXT NOT NULL,
+        pid INTEGER,
+        process_started INTEGER
+    ) STRICT;
+    CREATE TABLE events (
+        run TEXT NOT NULL REFERENCES runs (id),
+        sequence INTEGER NOT NULL,
+        line TEXT NOT NULL,
+        PRIMARY KEY (run, sequence)
+    ) STRICT, WITHOUT ROWID;
+    """,
+)
+SCHEMA_VERSION = len(_MIGRATIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as the journal knows it."""
+
+    id: str
+    target: str
+    leg: str
+    profile: str
+    folder: Path
+    plan: Plan
+    state: RunState
+    """As stored; :meth:`Journal.state_now` also sees a missing process."""
+    created_at: datetime
+    finished_at: datetime | None
+    exit_code: int | None
+    host: str
+    process: ProcessIdentity | None
+
+
+_COLUMNS = (
+    "id, target, leg, profile, folder, plan, state, created_at, finished_at, exit_code, host, "
+    "pid, process_started"
+)
+
+
+class Journal:
+    """An open journal. Use one for each thread.
+
+    Raises (all methods):
+        JournalError: the file is locked for too long, damaged, full or not writable.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self.path = state_dir / FILE_NAME
+        try:
+            state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._connection = self._open(state_dir)
+        except OSError as error:
+            raise JournalError(
+                f"The journal {self.path} cannot be opened: {error.strerror or error}.",
+                "Set GPUBENCH_STATE_DIR to a folder that you may write to.",
+            ) from error
+
+    def _open(self, state_dir: Path) -> sqlite3.Connection:
+        # Switching a new file to WAL does not wait for other processes that do the same, so the
+        # first steps are taken one process at a time.
+        with (state_dir / f"{FILE_NAME}.lock").open("w") as lock, self._explained():
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            connection = sqlite3.connect(
+                self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=True
+            )
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            if version > SCHEMA_VERSION:
+                connection.close()
+                raise JournalError(
+                    f"The journal {self.path} was written by a newer version (schema {version}, "
+                    f"this program knows {SCHEMA_VERSION}).",
+                    "Update gpubench-tui, or set GPUBENCH_STATE_DIR to another folder.",
+                )
+            for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+                connection.executescript(
+                    f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;"
+                )
+            return connection
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def create_run(self, run: Run) -> None:
+        """Write a new run down, before anything of it exists."""
+        with self._transaction() as connection:
+            connection.execute(
+                f"INSERT INTO runs ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                (
+                    run.id,
+                    run.target,
+                    run.leg,
+                    run.profile,
+                    str(run.folder),
+                    run.plan.model_dump_json(),
+                    run.state.value,
+                    run.created_at.isoformat(),
+                    None,
+                    None,
+                    run.host,
+                    None,
+                    None,
+                ),
+            )
+
+    def set_process(self, run_id: str, process: ProcessIdentity) -> None:
+        """Note which process a run lives in."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE runs SET state = CASE state WHEN 'created' THEN 'running' ELSE state END, "
+                "pid = ?, process_started = ? WHERE id = ?",
+                (process.pid, process.started, run_id),
+            )
+
+    def append(
+        self,
+        run_id: str,
+        record: AnyRecord,
+        *,
+        time: datetime,
+        stage: Stage | None = None,
+        log_position: int = 0,
+    ) -> Event:
+        """Add an event at the end of a run's stream and return it."""
+        with self._transaction() as connection:
+            last = connection.execute(
+                "SELECT coalesce(max(sequence), 0) FROM events WHERE run = ?", (run_id,)
+            ).fetchone()[0]
+            event = Event(
+                sequence=int(last) + 1,
+                run=run_id,
+                time=time,
+                stage=stage,
+                log_position=log_position,
+                record=record,
+            )
+            connection.execute(
+                "INSERT INTO events (run, sequence, line) VALUES (?, ?, ?)",
+                (run_id, event.sequence, event.to_line()),
+            )
+        return event
+
+    def finish(self, run_id: str, state: RunState, exit_code: int, time: datetime) -> None:
+        """Write a run's end down."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE runs SET state = ?, exit_code = ?, finished_at = ? WHERE id = ?",
+                (state.value, exit_code, time.isoformat(), run_id),
+            )
+
+    def lines(self, run_id: str, after: int = 0) -> list[tuple[int, str]]:
+        """Return (sequence, JSON line) of the events after sequence ``after``."""
+        with self._explained():
+            return self._connection.execute(
+                "SELECT sequence, line FROM events WHERE run = ? AND sequence > ? "
+                "ORDER BY sequence",
+                (run_id, after),
+            ).fetchall()
+
+    def events(self, run_id: str) -> list[Event]:
+        """Return all events of a run."""
+        return [parse_event(line) for _sequence, line in self.lines(run_id)]
+
+    def runs(self) -> list[Run]:
+        """Return all runs, the newest first."""
+        with self._explained():
+            rows = self._connection.execute(
+                f"SELECT {_COLUMNS} FROM runs ORDER BY created_at DESC, id DESC"
+            ).fetchall()
+        return [_run(row) for row in rows]
+
+    def run(self, name: str) -> Run:
+        """Return the run with this id, unique beginning of an id, or ``latest``.
+
+        Raises:
+            RunNotFoundError: none, or more than one.
+        """
+        where, values = "id = ?", (name,)
+        with self._explained():
+            rows = self._select(where, values)
+            if not rows and name == "latest":
+                rows = self._select("1 ORDER BY created_at DESC, id DESC LIMIT 1", ())
+            elif not rows:
+                rows = self._select("substr(id, 1, length(?1)) = ?1", values)
+        if len(rows) == 1:
+            return _run(rows[0])
+        if rows:
+            raise RunNotFoundError(f"{len(rows)} runs begin with {name!r}.", "Type more of the id.")
+        raise RunNotFoundError(
+            f"There is no run {name!r}.", "`gpubench-tui --no-ui runs` lists them."
+        )
+
+    def state_now(self, run: Run, now: datetime) -> RunState:
+        """Return the run's state, ``died`` when its process is gone without having said so."""
+        if run.state.ended or run.host != this_host():
+            return run.state
+        if run.process is None:
+            waited = (now - run.created_at).total_seconds()
+            return run.state if waited < _START_GRACE_S else RunState.DIED
+        if run.process.alive():
+            return run.state
+        # The process may have written its end between our two looks.
+        stored = self.run(run.id).state
+        return stored if stored.ended else RunState.DIED
+
+    def _select(self, where: str, values: tuple[str, ...]) -> list[tuple[object, ...]]:
+        return self._connection.execute(
+            f"SELECT {_COLUMNS} FROM runs WHERE {where}", values
+        ).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._explained():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            remedy = {
+                sqlite3.SQLITE_FULL: "Free some space; what was written before is intact.",
+                sqlite3.SQLITE_NOTADB: "Move the file away; a new journal will be made.",
+                sqlite3.SQLITE_CORRUPT: "Move the file away; a new journal will be made.",
+            }.get(
+                getattr(error, "sqlite_errorcode", 0) & 0xFF,
+                "Check the folder's permissions, or set GPUBENCH_STATE_DIR to another.",
+            )
+            raise JournalError(
+                f"The journal {self.path} cannot be used: {error}.", remedy
+            ) from error
+
+
+def _run(row: tuple[object, ...]) -> Run:
+    (run_id, target, leg, profile, folder, plan, state, created, finished, code, host, pid, started) = row  # fmt: skip
+    return Run(
+        id=str(run_id),
+        target=str(target),
+        leg=str(leg),
+        profile=str(profile),
+        folder=Path(str(folder)),
+        plan=Plan.model_validate_json(str(plan)),
+        state=RunState(str(state)),
+        created_at=datetime.fromisoformat(str(created)),
+        finished_at=datetime.fromisoformat(str(finished)) if finished else None,
+        exit_code=code if isinstance(code, int) else None,
+        host=str(host),
+        process=ProcessIdentity(pid, started)
+        if isinstance(pid, int) and isinstance(started, int)
+        else None,
+    )

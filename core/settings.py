@@ -1,0 +1,161 @@
+"""Settings: from flags, ``GPUBENCH_...`` variables and a TOML file, in that order.
+
+A setting becomes part of the plan (``core.targets``) or says where things lie. Every value remembers
+where it came from.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from benchmark.plan import Allocator, Execution, MemoryFormat, Precision
+from benchmark.validation import Record, findings
+from core.errors import SettingsError
+
+ENVIRONMENT_PREFIX = "GPUBENCH_"
+CONFIG_VARIABLE = "GPUBENCH_CONFIG"
+LOCAL_CONFIG = "gpubench.toml"
+
+Text = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class Settings(Record):
+    """Every setting; the docstring under each is its line in the reference (`config reference`)."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
+    )
+
+    target: Literal["local"] = "local"
+    """Where the benchmark runs. `local` is this machine."""
+    leg: str = Field(default="baseline", pattern=r"^[a-z0-9][a-z0-9._-]{0,40}$")
+    """Which side of a comparison the run belongs to: baseline, xen or any other label."""
+    profile: Text = "quick"
+    """What is measured: reference, quick or a TOML file."""
+    repeats: int | None = Field(default=None, ge=1, le=1000)
+    """Blocks: each measurement runs in this many fresh processes. Default: the profile's."""
+    device: str | None = Field(default=None, pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")
+    """auto (a GPU if there is one), cpu, cuda or cuda:N."""
+    precision: Precision | None = None
+    """fp32, tf32, fp16, bf16 or auto (the fastest that the device computes natively)."""
+    memory_format: MemoryFormat | None = None
+    """channels_last, contiguous or auto."""
+    execution: Execution | None = None
+    """eager, jit, graph (CUDA graphs), compile (Inductor) or auto."""
+    allocator: Allocator | None = None
+    """On a CPU: retain keeps freed memory in the process, system is the C library's default."""
+    threads: int | None = Field(default=None, ge=0, le=1024)
+    """CPU threads of the model; 0 means one for each usable CPU."""
+    weights: Text | None = None
+    """A state_dict file, pretrained, random (fixed seed) or auto (pretrained if it can be had)."""
+    dataset: Text | None = None
+    """synthetic or a folder of images."""
+    arrival_rates_from: Text = "auto"
+    """Whose Server arrival rates to use: a run, a leg, a result file or `none`. auto: `none` for
+    the leg baseline, the latest good baseline with the same Server measurements for any other."""
+    results_dir: Path = Path("results")
+    """Where results go, relative to the working directory."""
+    state_dir: Path = Path("~/.local/state/gpubench-tui")
+    """Where the journal is. Default: $XDG_STATE_HOME/gpubench-tui."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Settings and where each came from: ``default``, ``flag --x``, ``GPUBENCH_X`` or a file."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def load_settings(
+    flags: Mapping[str, Any], environment: Mapping[str, str], config_file: str | None = None
+) -> Loaded:
+    """Return the settings, each from the first source that has it.
+
+    ``config_file`` (the --config flag) comes before ``GPUBENCH_CONFIG``, ``./gpubench.toml`` and
+    ``$XDG_CONFIG_HOME/gpubench-tui/config.toml``; only one of them is read.
+
+    Raises:
+        SettingsError: names every value that is wrong, with its source.
+    """
+    sources: list[tuple[dict[str, Any], dict[str, str]]] = []
+    given = {name: value for name, value in flags.items() if value is not None}
+    sources.append((given, {name: f"flag --{name.replace('_', '-')}" for name in given}))
+    variables = _from_environment(environment)
+    sources.append((variables, {name: f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in variables}))
+    path = _find_config(config_file, environment)
+    if path is not None:
+        values = _read_config(path)
+        sources.append((values, dict.fromkeys(values, str(path))))
+    sources.append(_state_default(environment))
+    merged: dict[str, Any] = {}
+    origins = dict.fromkeys(Settings.model_fields, "default")
+    for values, names in reversed(sources):
+        merged.update(values)
+        origins.update(names)
+    try:
+        settings = Settings.model_validate(merged)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error, origins)) from error
+    return Loaded(_absolute(settings), origins)
+
+
+def _absolute(settings: Settings) -> Settings:
+    """Make paths mean the same to the run's own process, wherever it works."""
+    return settings.model_copy(
+        update={
+            "results_dir": settings.results_dir.expanduser().absolute(),
+            "state_dir": settings.state_dir.expanduser().absolute(),
+        }
+    )
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        name: environment[variable]
+        for name in Settings.model_fields
+        if (variable := f"{ENVIRONMENT_PREFIX}{name.upper()}") in environment
+    }
+
+
+def _state_default(environment: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    home = environment.get("XDG_STATE_HOME")
+    if not home:
+        return {}, {}
+    return {"state_dir": os.path.join(home, "gpubench-tui")}, {"state_dir": "XDG_STATE_HOME"}
+
+
+def _find_config(named: str | None, environment: Mapping[str, str]) -> Path | None:
+    explicit = named or environment.get(CONFIG_VARIABLE)
+    if explicit:
+        return Path(explicit).expanduser()
+    home = environment.get("XDG_CONFIG_HOME") or "~/.config"
+    candidates = (Path(LOCAL_CONFIG), Path(home).expanduser() / "gpubench-tui" / "config.toml")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as stream:
+            return tomllib.load(stream)
+    except OSError as error:
+        raise SettingsError(
+            f"Configuration file {path} cannot be read: {error.strerror}."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"Configuration file {path} is not valid TOML: {error}.") from error
+
+
+def _sentence(error: ValidationError, origins: Mapping[str, str]) -> str:
+    parts = []
+    for field, what in findings(error):
+        origin = origins.get(field.partition(".")[0], "default")
+        parts.append(f"{origin}: {field} {what}")
+    return f"Wrong settings: {'; '.join(parts)}."

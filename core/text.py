@@ -1,0 +1,29 @@
+"""Text from outside is data: nothing in it may steer a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_LONGEST_LINE = 20_000
+
+
+def harmless(text: str) -> str:
+    """Return one printable line: control, escape, bidirectional and zero-width characters become
+    visible escapes, tabs become spaces, and a very long line is cut with a note.
+    """
+    if len(text) > _LONGEST_LINE:
+        text = f"{text[:_LONGEST_LINE]} [{len(text) - _LONGEST_LINE} more characters]"
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_visible(character) for character in text)
+
+
+def _visible(character: str) -> str:
+    if character == "\t":
+        return "    "
+    # Cc: controls; Cf: bidirectional marks and zero-width; Cs: lone surrogates; Z*: line ends.
+    category = unicodedata.category(character)
+    if category in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        code = ord(character)
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return character
