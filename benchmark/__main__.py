@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from benchmark.errors import ProblemError
+from benchmark.parenthood import ASKED_BY, die_with_parent
 from benchmark.plan import SHIPPED_PROFILES, Plan, load_profile, make_plan
 from benchmark.progress import Failed, ProgressRecord
 
@@ -22,6 +24,8 @@ INTERRUPTED = 130
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     options = _parser().parse_args(arguments)
+    if os.environ.get(ASKED_BY):
+        die_with_parent(signal.SIGTERM)
     line = os.fdopen(os.dup(1), "w", encoding="utf-8")
 
     def emit(record: ProgressRecord) -> None:

@@ -25,6 +25,7 @@ from benchmark.environment import Environment, collect_environment
 from benchmark.errors import MeasurementError, ProblemError
 from benchmark.files import write_atomically
 from benchmark.model import WeightsRecord
+from benchmark.parenthood import die_with_parent
 from benchmark.plan import Allocator, Execution, Measurement, Plan
 from benchmark.validation import Record
 
@@ -40,7 +41,6 @@ _PROGRESS = struct.Struct("<qq")
 # pass and measures malloc rather than the model (FACTS.md section 9).
 _M_MMAP_MAX = -4
 _M_TRIM_THRESHOLD = -1
-_PR_SET_PDEATHSIG = 1
 
 
 class PrepareSpec(Record):
@@ -117,14 +117,6 @@ class Parent:
         self._stream.flush()
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to end this process when its parent is gone, however that went."""
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent or parent == 1:
-        os._exit(1)
-
-
 def retain_memory() -> None:
     """Keep freed memory in the process (glibc): see the constants above."""
     library = ctypes.CDLL(None)
@@ -134,7 +126,7 @@ def retain_memory() -> None:
 
 def main(arguments: list[str]) -> int:
     """Do what ``spec.json`` in the folder says."""
-    die_with_parent()
+    die_with_parent(signal.SIGKILL)
     folder = Path(arguments[0])
     # Libraries print to stdout; the parent's line must hold nothing else.
     line = os.fdopen(os.dup(1), "w", encoding="utf-8")

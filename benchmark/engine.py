@@ -1,7 +1,8 @@
 """The model on its device: takes sample indices, finishes when the logits are in host memory.
 
-An engine is asynchronous so that Offline can keep a GPU fed: ``submit`` puts a batch on its way and
-``finish`` waits for it. At most ``depth`` batches may be on their way. On a CPU ``submit`` computes.
+An engine is asynchronous so that Offline can keep a GPU fed: ``submit`` puts a batch on its way
+and ``finish`` waits for it. At most ``depth`` batches may be on their way. On a CPU ``submit``
+computes.
 """
 
 from __future__ import annotations
@@ -177,7 +178,7 @@ def _cpu_forward(
             # TorchScript announces its end at every call; the choice is recorded, that suffices.
             warnings.simplefilter("ignore")
             traced = torch.jit.trace(model, example, check_trace=False)
-            return torch.jit.optimize_for_inference(torch.jit.freeze(traced))  # type: ignore[no-any-return]
+            return torch.jit.optimize_for_inference(torch.jit.freeze(traced))
     import torch._dynamo
     import torch._inductor.config
 

@@ -135,7 +135,7 @@ class _Stream(_Sut):
 
 
 class _Offline(_Sut):
-    """One query with every sample; batches of exactly the batch size, a bounded number on the way."""
+    """One query with every sample, in batches of exactly the batch size, a few on their way."""
 
     def issue(self, samples: Sequence[Any]) -> None:
         engine = self._engine

@@ -115,7 +115,8 @@ def build(weights_file: Path | None, seed: int) -> torch.nn.Module:
     for name, tensor in model.state_dict().items():
         if not torch.isfinite(tensor).all():
             raise WeightsError(
-                f"The weights {weights_file or 'from the fixed seed'} hold NaN or infinity in {name}."
+                f"The weights {weights_file or 'from the fixed seed'} hold NaN or infinity "
+                f"in {name}."
             )
     return model
 

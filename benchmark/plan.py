@@ -63,7 +63,7 @@ class MemoryFormat(StrEnum):
 
 
 class Allocator(StrEnum):
-    """What the C library does with freed memory; on a CPU it decides a factor of two (see child)."""
+    """What the C library does with freed memory; it decides a factor of two on a CPU."""
 
     AUTO = "auto"
     RETAIN = "retain"
@@ -167,7 +167,7 @@ class Plan(Record):
     threads: int = Field(default=0, ge=0, le=1024)
     """CPU threads of the model; 0 means one for each CPU this process may use."""
     weights: str = "auto"
-    """``auto`` (pretrained when it can be had, else random), ``pretrained``, ``random`` or a path."""
+    """``auto`` (pretrained if it can be had, else random), ``pretrained``, ``random`` or a path."""
     dataset: str = "synthetic"
     """``synthetic`` or a folder of images."""
     sample_count: Count = 256

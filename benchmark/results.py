@@ -26,7 +26,7 @@ from benchmark.plan import Execution, Plan, Scenario
 from benchmark.telemetry import GpuIdentity, TelemetrySummary
 from benchmark.validation import Record, sentence_of
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 RESULT_FILE = "benchmark_results.json"
 NOTICE = "ResNet-50 v1.5; scenario names borrowed from MLPerf(R) Inference; not an MLPerf result."
 

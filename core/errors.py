@@ -53,4 +53,4 @@ class StageError(WorkError):
 
     def __init__(self, sentence: str, remedy: str = "", exit_code: int = 1) -> None:
         super().__init__(sentence, remedy)
-        self.exit_code = exit_code  # type: ignore[misc] - a stage may fail for wrong input
+        self.exit_code = exit_code

@@ -1,7 +1,7 @@
 """Settings: from flags, ``GPUBENCH_...`` variables and a TOML file, in that order.
 
-A setting becomes part of the plan (``core.targets``) or says where things lie. Every value remembers
-where it came from.
+A setting becomes part of the plan (``core.targets``) or says where things lie. Every value
+remembers where it came from.
 """
 
 from __future__ import annotations

@@ -288,7 +288,8 @@ class Journal:
 
 
 def _run(row: tuple[object, ...]) -> Run:
-    (run_id, target, leg, profile, folder, plan, state, created, finished, code, host, pid, started) = row  # fmt: skip
+    run_id, target, leg, profile, folder, plan, state, created, finished, code, *process = row
+    host, pid, started = process
     return Run(
         id=str(run_id),
         target=str(target),

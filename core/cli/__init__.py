@@ -1,0 +1,55 @@
+"""The command line: one thin module a verb. stdout is data, stderr is for people, the exit code is
+the verdict.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+from core.cli.parser import Options, build_parser
+
+
+class _Verb(Protocol):
+    def execute(self, options: Options) -> int: ...
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    parser = build_parser()
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    options = parser.parse_args(arguments, namespace=Options())
+    if options.verb is None:
+        parser.print_help(sys.stderr)
+        print(
+            "\nThe interactive console is not part of this version; name a command.",
+            file=sys.stderr,
+        )
+        return 2
+    # Only the verb's own module is imported: --help must not pay for any of them.
+    verb = cast(_Verb, importlib.import_module(f"core.cli.{options.module}"))
+    try:
+        return _execute(verb, options)
+    except BrokenPipeError:
+        # The reader went away (`| head`); Python would complain once more at its own end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _execute(verb: _Verb, options: Options) -> int:
+    from benchmark.errors import ProblemError
+    from core.text import harmless
+
+    try:
+        return verb.execute(options)
+    except ProblemError as problem:
+        print(f"gpubench-tui: {harmless(str(problem))}", file=sys.stderr)
+        return problem.exit_code

@@ -1,0 +1,130 @@
+"""Says events in words, a line each; figures always with their unit."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from benchmark import progress
+from core.run import events
+from core.run.events import Event
+from core.text import harmless
+
+_PROGRESS_EVERY_S = 10.0
+
+
+def duration(seconds: float) -> str:
+    """Return ``45 s``, ``3 min 05 s`` or ``2 h 10 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def progress_text(record: progress.Progressed) -> str:
+    """Return how far the measurement under way is."""
+    parts = [f"{record.name}: {record.phase}"]
+    if record.samples_total:
+        parts.append(f"{record.samples_done}/{record.samples_total} samples")
+    if record.samples_per_s is not None:
+        parts.append(f"{record.samples_per_s:.1f} samples/s")
+    if record.remaining_s is not None:
+        parts.append(f"about {duration(record.remaining_s)} left in all")
+    return ", ".join(parts)
+
+
+def finished_text(record: progress.MeasurementFinished) -> str:
+    """Return a measurement's figures."""
+    parts = [f"{record.name} (block {record.block})"]
+    if record.throughput_samples_per_s is not None:
+        parts.append(f"{record.throughput_samples_per_s:.2f} samples/s")
+    parts += [
+        f"{label} {value:.2f} ms"
+        for label, value in (
+            ("p50", record.p50_ms),
+            ("p90", record.p90_ms),
+            ("p99", record.p99_ms),
+        )
+        if value is not None
+    ]
+    if record.void_reasons:
+        parts.append(f"VOID: {'; '.join(record.void_reasons)}")
+    return harmless(", ".join(parts))
+
+
+class Narrator:
+    """Turns a stream into lines; says progress only so often."""
+
+    def __init__(self) -> None:
+        self._said_at: datetime | None = None
+        self._phase = ""
+
+    def lines(self, event: Event) -> list[str]:
+        """Return the lines to print for one event, none for most progress."""
+        record = event.record
+        text = self._progress(event, record) if isinstance(record, progress.Progressed) else None
+        if text is None:
+            text = sentence(event)
+        return [f"{event.time:%H:%M:%S} {harmless(text)}"] if text else []
+
+    def _progress(self, event: Event, record: progress.Progressed) -> str:
+        phase = f"{record.name}/{record.block}/{record.phase}"
+        due = (
+            phase != self._phase
+            or self._said_at is None
+            or (event.time - self._said_at).total_seconds() >= _PROGRESS_EVERY_S
+        )
+        if not due:
+            return ""
+        self._phase, self._said_at = phase, event.time
+        return progress_text(record)
+
+
+def sentence(event: Event) -> str:
+    """Return what an event says to a person; empty for what only a display needs."""
+    record = event.record
+    match record:
+        case events.RunCreated():
+            return (
+                f"Run {event.run}: target {record.target}, leg {record.leg}, "
+                f"profile {record.profile}. Folder: {record.folder}"
+            )
+        case events.StageStarted():
+            return f"[{event.stage}] started"
+        case events.StageChecked() if not record.passed:
+            kind = "not met" if record.required else "note"
+            return f"[{event.stage}] {kind}: {record.name}: {record.detail}. {record.remedy}"
+        case events.StageFinished():
+            return f"[{event.stage}] done in {duration(record.seconds)}: {record.summary}"
+        case events.StageFailed():
+            return f"[{event.stage}] failed: {record.sentence} {record.remedy}"
+        case events.StageStopped():
+            return f"[{event.stage}] stopped after {duration(record.seconds)}"
+        case events.StopRequested():
+            return f"Asked to stop ({record.reason})"
+        case events.RunFinished():
+            return f"{record.sentence} {record.remedy} ({duration(record.seconds)})"
+        case _:
+            return _benchmark_sentence(record)
+
+
+def _benchmark_sentence(record: events.AnyRecord) -> str:
+    match record:
+        case progress.Prepared():
+            return (
+                f"Device: {record.device_name}. Configuration: {record.configuration}; "
+                f"weights {record.weights}. Hypervisor: {record.hypervisor}. "
+                f"{record.hypervisor_reason}"
+            )
+        case progress.MeasurementStarted():
+            return (
+                f"[{record.position}/{record.total}] {record.scenario}, batch "
+                f"{record.batch_size}, block {record.block}"
+            )
+        case progress.MeasurementFinished():
+            return finished_text(record)
+        case progress.Remarked():
+            return f"Note: {record.message}"
+        case _:
+            return ""

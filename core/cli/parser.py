@@ -1,0 +1,160 @@
+"""The command line's grammar. Imports argparse and nothing else: --help must be quick."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from core import __version__
+
+_DESCRIPTION = "Measures what a hypervisor layer really costs a GPU workload."
+_EXIT_CODES = (
+    "exit codes: 0 done, 1 the work failed, 2 wrong input, 130 interrupted. "
+    "stdout is data, stderr is for people."
+)
+
+# The flags of a setting: its name in core.settings, and help that fits a line. Types are checked
+# with the rest of the settings, all errors at once.
+RUN_FLAGS = {
+    "target": "where to run: local",
+    "leg": "baseline, xen or any other label (default: baseline)",
+    "profile": "what to measure: quick, reference or a TOML file (default: quick)",
+    "repeats": "processes for each measurement (default: the profile's)",
+    "device": "auto, cpu, cuda or cuda:N",
+    "precision": "auto, fp32, tf32, fp16 or bf16",
+    "memory_format": "auto, channels_last or contiguous",
+    "execution": "auto, eager, jit, graph or compile",
+    "allocator": "auto, retain or system",
+    "threads": "CPU threads of the model; 0: one for each usable CPU",
+    "weights": "auto, pretrained, random or a state_dict file",
+    "dataset": "synthetic or a folder of images",
+    "arrival_rates_from": "run, leg or result file whose Server rates to use, or none",
+}
+COMMON_FLAGS = {
+    "results_dir": "where results go (default: ./results)",
+    "state_dir": "where the journal is (default: ~/.local/state/gpubench-tui)",
+}
+
+
+class Options(argparse.Namespace):
+    """The parsed command line."""
+
+    verb: str | None = None
+    module: str = ""
+    config: str | None = None
+    quiet: bool = False
+    detach: bool = False
+    run: str = "latest"
+    format: str = "text"
+    shell: str = ""
+    name: str | None = None
+    follow: bool = False
+    item: str = ""
+
+    def flags(self) -> dict[str, Any]:
+        """Return the settings that were given as flags."""
+        return {name: getattr(self, name, None) for name in (*RUN_FLAGS, *COMMON_FLAGS)}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="gpubench-tui", description=_DESCRIPTION, epilog=_EXIT_CODES
+    )
+    parser.add_argument("--version", action="version", version=f"gpubench-tui {__version__}")
+    parser.add_argument(
+        "--no-ui", action="store_true", help="run the command without the console (for scripts)"
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", title="commands")
+
+    run = _add(verbs, "run", "measure: preflight, job, results", module="run")
+    _add_settings(run, RUN_FLAGS)
+    run.add_argument("--detach", action="store_true", help="return at once with the run's id")
+    _add_quiet(run)
+
+    follow = _add(verbs, "follow", "attach to a run, live or finished, and replay its events")
+    _add_run(follow)
+    _add_quiet(follow)
+
+    _add(verbs, "runs", "list the runs").add_argument(
+        "--json", dest="format", action="store_const", const="json", help="one JSON object a line"
+    )
+
+    show = _add(verbs, "show", "print a run's per-scenario table")
+    _add_run(show)
+    formats = show.add_mutually_exclusive_group()
+    for name in ("json", "markdown", "csv"):
+        formats.add_argument(
+            f"--{name}", dest="format", action="store_const", const=name, help=f"as {name}"
+        )
+
+    stop = _add(verbs, "stop", "interrupt a run; what had finished stays")
+    _add_run(stop, required=True)
+
+    logs = _add(verbs, "logs", "print a run's log")
+    _add_run(logs)
+    logs.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
+
+    config = _add(verbs, "config", "tell each setting and where it came from")
+    config.add_argument(
+        "item", choices=("show", "reference"), help="show: values; reference: what each means"
+    )
+    config.add_argument("--json", dest="format", action="store_const", const="json", help="as JSON")
+    _add_settings(config, RUN_FLAGS)
+
+    profile = _add(verbs, "profile", "print a shipped profile, to start one's own from")
+    profile.add_argument("name", nargs="?", help="its name; without one: list them")
+
+    schema = _add(verbs, "schema", "print the JSON Schema of a file")
+    schema.add_argument("item", choices=("result",), help="which file")
+
+    completion = _add(verbs, "completion", "print the shell's completion script")
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"), help="which shell")
+
+    # The run's own process; not for people, so it stands in no help.
+    execute = verbs.add_parser("_execute")
+    execute.set_defaults(module="execute")
+    execute.add_argument("run")
+    execute.add_argument("--results-dir", required=True)
+    execute.add_argument("--state-dir", required=True)
+    return parser
+
+
+def _add(verbs: Any, name: str, text: str, module: str | None = None) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=f"{text}.")
+    parser.set_defaults(module=module or name)
+    parser.add_argument("--config", help="configuration file (TOML)")
+    _add_settings(parser, COMMON_FLAGS)
+    # Also after the command, where people put it.
+    parser.add_argument("--no-ui", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser, flags: dict[str, str]) -> None:
+    for name, text in flags.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, help=text)
+
+
+def _add_run(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    argument = parser.add_argument(
+        "run",
+        nargs=None if required else "?",
+        default=None if required else "latest",
+        help="a run's id or its beginning" + ("" if required else " (default: the latest)"),
+    )
+    argument.completer = complete_run  # type: ignore[attr-defined]
+
+
+def _add_quiet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quiet", action="store_true", help="nothing on stderr but errors")
+
+
+def complete_run(prefix: str, **_: object) -> list[str]:
+    """Return the ids of runs that begin with ``prefix``, for the shell."""
+    import os
+
+    from core.run.journal import Journal
+    from core.settings import load_settings
+
+    with Journal(load_settings({}, os.environ).settings.state_dir) as journal:
+        return [run.id for run in journal.runs() if run.id.startswith(prefix)]

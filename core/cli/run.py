@@ -1,0 +1,59 @@
+"""``run``: write a run down, start its process, and follow it unless it is to be left alone."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+
+from core.cli.following import display_for, follow_to_end
+from core.cli.opening import open_journal, settings_of
+from core.cli.parser import RUN_FLAGS, Options
+from core.run.launch import NewRun, create_run, start_process
+from core.run.pipeline import Pipeline
+from core.run.process import utc_now
+from core.targets.local import local_stages
+from core.targets.planning import plan_of
+
+
+def execute(options: Options) -> int:
+    """Start a run. Returns the run's exit code, or 0 at once with --detach."""
+    settings = settings_of(options)
+    with open_journal(settings) as journal:
+        plan, note = plan_of(settings, journal)
+        run = create_run(
+            journal,
+            NewRun(
+                target=settings.target,
+                leg=settings.leg,
+                plan=plan,
+                stages=Pipeline(local_stages(journal)).order,
+                results_dir=settings.results_dir,
+                command=equivalent_command(options),
+            ),
+            utc_now,
+        )
+        process = start_process(
+            journal,
+            run,
+            (
+                *("_execute", run.id, "--results-dir", str(settings.results_dir)),
+                *("--state-dir", str(settings.state_dir)),
+            ),
+        )
+        if note and not options.quiet:
+            print(note, file=sys.stderr)
+        if options.detach:
+            print(run.id)
+            # The process is left alone on purpose; Popen would complain.
+            process.returncode = 0
+            return 0
+        return follow_to_end(journal, run.id, display_for(options), stop_on_interrupt=True)
+
+
+def equivalent_command(options: Options) -> str:
+    """Return the headless command that starts the same run."""
+    parts = ["gpubench-tui", "--no-ui", "run"]
+    for name in RUN_FLAGS:
+        if (value := getattr(options, name, None)) is not None:
+            parts += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(parts)

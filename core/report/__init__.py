@@ -1,0 +1,1 @@
+"""Documents made of results: data in, text out."""

@@ -1,0 +1,263 @@
+"""The per-scenario table of one result: one data structure, several renderings.
+
+Blocks of one measurement stand in one row: the median of the good blocks and how far they spread.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.results import MeasurementResult, Result
+from core.text import harmless
+
+HEADERS = (
+    "scenario",
+    "batch",
+    "path",
+    "blocks",
+    "throughput (samples/s)",
+    "p50 (ms)",
+    "p90 (ms)",
+    "p99 (ms)",
+    "marks",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure over the good blocks."""
+
+    median: float
+    minimum: float
+    maximum: float
+    advisory: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measurement over its blocks."""
+
+    name: str
+    scenario: str
+    batch_size: int
+    path: str
+    blocks: int
+    void: int
+    throughput: Figure | None
+    p50: Figure | None
+    p90: Figure | None
+    p99: Figure | None
+    latency_of: str
+    """``query`` or ``batch``."""
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioTable:
+    """What is said of one result."""
+
+    run_id: str
+    leg: str
+    device: str
+    configuration: str
+    hypervisor: str
+    complete: bool
+    notice: str
+    rows: tuple[Row, ...]
+
+    def notes(self) -> tuple[str, ...]:
+        """Return the sentences that belong under the table."""
+        notes = [self.notice]
+        if any(
+            figure is not None and figure.advisory
+            for row in self.rows
+            for figure in (row.p50, row.p90, row.p99)
+        ):
+            notes.append("* advisory: fewer queries than early stopping asks for that percentile.")
+        if any(row.latency_of == "batch" for row in self.rows):
+            notes.append("Offline has one query; its latencies are those of a batch in the SUT.")
+        if not self.complete:
+            notes.append("The run did not measure everything it had planned.")
+        notes += [f"{row.name}: void: {reason}" for row in self.rows for reason in row.reasons]
+        return tuple(notes)
+
+
+def scenario_table(result: Result) -> ScenarioTable:
+    """Return the table of a result."""
+    names = dict.fromkeys(measurement.name for measurement in result.benchmarks)
+    configuration = result.configuration
+    return ScenarioTable(
+        run_id=result.run_id,
+        leg=result.leg,
+        device=result.gpu_info.name,
+        configuration=(
+            f"{configuration.precision}, {configuration.memory_format}, {configuration.execution}, "
+            f"{result.weights.origin} weights"
+        ),
+        hypervisor=str(result.attestation.hypervisor),
+        complete=result.complete,
+        notice=result.notice,
+        rows=tuple(
+            _row([entry for entry in result.benchmarks if entry.name == name]) for name in names
+        ),
+    )
+
+
+def render_text(table: ScenarioTable) -> str:
+    """Return the table for a terminal."""
+    cells = [list(HEADERS), *(_cells(row) for row in table.rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(HEADERS))]
+    lines = [*_heading(table), ""]
+    for number, line in enumerate(cells):
+        lines.append("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
+        if number == 0:
+            lines.append("  ".join("-" * width for width in widths))
+    return "\n".join(line.rstrip() for line in [*lines, "", *map(harmless, table.notes())]) + "\n"
+
+
+def render_markdown(table: ScenarioTable) -> str:
+    """Return the table as Markdown; text from outside is escaped."""
+    lines = [f"# Results of {_escaped(table.run_id)}", ""]
+    lines += [f"- {_escaped(line)}" for line in _heading(table)[1:]]
+    lines += ["", f"| {' | '.join(HEADERS)} |", f"|{' --- |' * len(HEADERS)}"]
+    lines += [f"| {' | '.join(map(_escaped, _cells(row)))} |" for row in table.rows]
+    lines += ["", *(f"{_escaped(note)}\n" for note in table.notes())]
+    return "\n".join(lines)
+
+
+def render_csv(result: Result) -> str:
+    """Return one line a measurement and block, for a spreadsheet; nothing is summed up."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(
+        (
+            *("run", "leg", "device", "hypervisor", "scenario", "batch_size", "execution"),
+            *("host_to_device", "block", "void", "void_reasons", "throughput_samples_per_s"),
+            *("p50_ms", "p90_ms", "p95_ms", "p99_ms", "p99.9_ms", "queries", "samples"),
+        )
+    )
+    for entry in result.benchmarks:
+        percentiles = {
+            found.name: found.milliseconds
+            for found in (entry.latency.percentiles if entry.latency else ())
+        }
+        writer.writerow(
+            (
+                *(result.run_id, result.leg, _cell(result.gpu_info.name)),
+                *(result.attestation.hypervisor.value, entry.scenario.value, entry.batch_size),
+                *(entry.execution.value, entry.host_to_device, entry.block, entry.void),
+                *(_cell("; ".join(entry.void_reasons)), entry.throughput_samples_per_s),
+                *(percentiles.get(name) for name in ("p50", "p90", "p95", "p99", "p99.9")),
+                *(entry.queries, entry.samples),
+            )
+        )
+    return stream.getvalue()
+
+
+def render_json(result: Result) -> str:
+    """Return the result file's content."""
+    return json.dumps(result.model_dump(mode="json"), indent=1) + "\n"
+
+
+def _row(blocks: Sequence[MeasurementResult]) -> Row:
+    first = blocks[0]
+    good = [block for block in blocks if not block.void]
+    parts = [str(first.execution)] + ([] if first.host_to_device else ["resident"])
+    return Row(
+        name=first.name,
+        scenario=str(first.scenario),
+        batch_size=first.batch_size,
+        path=", ".join(parts),
+        blocks=len(blocks),
+        void=len(blocks) - len(good),
+        # A void measurement is shown, not used: alone in its row, its own figures stand there.
+        throughput=_figure(good or blocks, None),
+        p50=_figure(good or blocks, 0.5),
+        p90=_figure(good or blocks, 0.9),
+        p99=_figure(good or blocks, 0.99),
+        latency_of=next((block.latency.of for block in blocks if block.latency), "query"),
+        reasons=tuple(
+            dict.fromkeys(
+                f"block {block.block}: {reason}"
+                for block in blocks
+                for reason in block.void_reasons
+            )
+        ),
+    )
+
+
+def _figure(blocks: Sequence[MeasurementResult], percentile: float | None) -> Figure | None:
+    values: list[float] = []
+    advisory = False
+    for block in blocks:
+        if percentile is None:
+            if block.throughput_samples_per_s is not None:
+                values.append(block.throughput_samples_per_s)
+        elif block.latency and (found := block.latency.milliseconds(percentile)):
+            values.append(found.milliseconds)
+            advisory = advisory or not found.supported
+    if not values:
+        return None
+    return Figure(statistics.median(values), min(values), max(values), advisory)
+
+
+def _heading(table: ScenarioTable) -> list[str]:
+    return [
+        f"Run {harmless(table.run_id)}",
+        f"leg {harmless(table.leg)}, under {table.hypervisor}",
+        f"measured on: {harmless(table.device)}",
+        f"configuration: {harmless(table.configuration)}",
+    ]
+
+
+def _cells(row: Row) -> list[str]:
+    marks = f"{row.void} of {row.blocks} void" if row.void else "valid"
+    return [
+        row.scenario,
+        str(row.batch_size),
+        row.path,
+        str(row.blocks),
+        *(_shown(figure) for figure in (row.throughput, row.p50, row.p90, row.p99)),
+        marks,
+    ]
+
+
+def _shown(figure: Figure | None) -> str:
+    if figure is None:
+        return "-"
+    text = f"{figure.median:,.2f}"
+    if figure.maximum > figure.minimum:
+        text += f" ({figure.minimum:,.2f} to {figure.maximum:,.2f})"
+    return f"{text} *" if figure.advisory else text
+
+
+def _escaped(text: str) -> str:
+    safe = harmless(text)
+    for character in "\\`*_[]<>|":
+        safe = safe.replace(character, f"\\{character}")
+    return safe
+
+
+def _cell(text: str) -> str:
+    """Keep a spreadsheet from taking text for a formula."""
+    safe = harmless(text)
+    return f"'{safe}" if safe[:1] in ("=", "+", "-", "@") else safe
+
+
+__all__: Sequence[Any] = (
+    "HEADERS",
+    "Figure",
+    "Row",
+    "ScenarioTable",
+    "render_csv",
+    "render_json",
+    "render_markdown",
+    "render_text",
+    "scenario_table",
+)

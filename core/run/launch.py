@@ -1,0 +1,102 @@
+"""Writes a run down and starts the process that it lives in, detached from this terminal."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from benchmark.errors import writing
+from benchmark.plan import Plan
+from core.run.events import RunCreated, RunState, Stage
+from core.run.journal import Journal, Run
+from core.run.liveness import identify, this_host
+from core.run.log import LOG_FILE
+
+RUNS_FOLDER = "runs"
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What a run is made of."""
+
+    target: str
+    leg: str
+    plan: Plan
+    stages: tuple[Stage, ...]
+    results_dir: Path
+    command: str
+    """The headless command that does the same."""
+
+
+def create_run(journal: Journal, new: NewRun, clock: Callable[[], datetime]) -> Run:
+    """Write a run down: its folder, its row, its first event.
+
+    Raises:
+        OutputError, DiskFullError: the results folder cannot be written.
+        JournalError: see :class:`Journal`.
+    """
+    now = clock()
+    run_id = f"{now:%Y%m%d-%H%M%S}-{new.target}-{new.leg}-{secrets.token_hex(2)}"
+    folder = new.results_dir / RUNS_FOLDER / run_id
+    with writing(folder):
+        folder.mkdir(parents=True)
+    run = Run(
+        id=run_id,
+        target=new.target,
+        leg=new.leg,
+        profile=new.plan.profile,
+        folder=folder,
+        plan=new.plan,
+        state=RunState.CREATED,
+        created_at=now,
+        finished_at=None,
+        exit_code=None,
+        host=this_host(),
+        process=None,
+    )
+    journal.create_run(run)
+    journal.append(
+        run_id,
+        RunCreated(
+            target=new.target,
+            leg=new.leg,
+            profile=new.plan.profile,
+            folder=str(folder),
+            stages=new.stages,
+            command=new.command,
+        ),
+        time=now,
+    )
+    return run
+
+
+def start_process(journal: Journal, run: Run, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start ``gpubench-tui`` with these arguments in a session of its own, so that neither the
+    terminal's end nor its Ctrl-C reaches it. What it says itself goes to the run's log.
+    """
+    here = str(Path(__file__).resolve().parents[2])
+    environment = dict(os.environ)
+    environment["PYTHONPATH"] = os.pathsep.join(
+        part for part in (here, environment.get("PYTHONPATH")) if part
+    )
+    log = run.folder / LOG_FILE
+    with writing(log), log.open("ab") as output:
+        process = subprocess.Popen(
+            # -P: the user's working directory may hold a package of the same name.
+            [sys.executable, "-P", "-m", "core.cli", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            start_new_session=True,
+        )
+    # The process notes itself too; until then a quick end must already be seen as one.
+    if (identity := identify(process.pid)) is not None:
+        journal.set_process(run.id, identity)
+    return process

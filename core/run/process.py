@@ -1,0 +1,148 @@
+"""The process that a run lives in: it outlives the terminal and says how the run ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmark.errors import ProblemError
+from benchmark.files import write_atomically
+from core import __version__
+from core.errors import ExitCode, StageError
+from core.run.events import (
+    AnyRecord,
+    Event,
+    RunFinished,
+    RunStarted,
+    RunState,
+    Stage,
+    StageFinished,
+    StopRequested,
+)
+from core.run.journal import Journal, Run
+from core.run.liveness import identify
+from core.run.log import LOG_FILE, RunLog
+from core.run.pipeline import Pipeline, StageContext
+from core.run.status import STATUS_FILE, status_markdown
+from core.run.view import RunView
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Return the time in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    state: RunState
+    exit_code: int
+    sentence: str
+    remedy: str = ""
+
+
+class RunProcess:
+    """Runs one run of the journal in this process."""
+
+    def __init__(
+        self, journal: Journal, run: Run, pipeline: Pipeline, results_dir: Path, clock: Clock
+    ) -> None:
+        self._journal = journal
+        self._run = run
+        self._pipeline = pipeline
+        self._results_dir = results_dir
+        self._clock = clock
+        self._log = RunLog(run.folder / LOG_FILE, clock)
+        self._view = RunView.of(journal.events(run.id))
+        self._started = time.monotonic()
+        self._stop_reason = ""
+
+    def execute(self) -> int:
+        """Run everything, write the end down and return the exit code."""
+        identity = identify()
+        assert identity is not None
+        self._journal.set_process(self._run.id, identity)
+        self._emit(None, RunStarted(pid=os.getpid(), version=__version__))
+        ending = asyncio.run(self._until_the_end())
+        self._emit(
+            None,
+            RunFinished(
+                state=ending.state,
+                exit_code=ending.exit_code,
+                seconds=round(time.monotonic() - self._started, 3),
+                sentence=ending.sentence,
+                remedy=ending.remedy,
+            ),
+        )
+        self._journal.finish(self._run.id, ending.state, ending.exit_code, self._clock())
+        self._log.close()
+        return ending.exit_code
+
+    async def _until_the_end(self) -> _Ending:
+        work = asyncio.ensure_future(self._pipeline.run(self._context_of))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop, work, signal.Signals(number).name)
+        # A terminal that goes away is no reason to stop.
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)
+        try:
+            await work
+        except asyncio.CancelledError:
+            return _Ending(
+                RunState.INTERRUPTED,
+                ExitCode.INTERRUPTED,
+                f"The run was interrupted ({self._stop_reason or 'cancelled'}).",
+                "What had finished is in its folder.",
+            )
+        except ProblemError as problem:
+            if isinstance(problem, StageError) and problem.__cause__ is not None:
+                for line in traceback.format_exception(problem.__cause__):
+                    self._log.write("run", line.rstrip())
+            return _Ending(RunState.FAILED, problem.exit_code, problem.sentence, problem.remedy)
+        return _Ending(RunState.DONE, ExitCode.DONE, "The run is done.")
+
+    def _stop(self, work: asyncio.Future[None], reason: str) -> None:
+        if not self._stop_reason:
+            self._stop_reason = reason
+            self._emit(None, StopRequested(reason=reason))
+        work.cancel()
+
+    def _context_of(self, stage: Stage) -> StageContext:
+        return StageContext(
+            run_id=self._run.id,
+            leg=self._run.leg,
+            folder=self._run.folder,
+            results_dir=self._results_dir,
+            plan=self._run.plan,
+            emit=lambda record: self._emit(stage, record),
+            log=self._log.write,
+        )
+
+    def _emit(self, stage: Stage | None, record: AnyRecord) -> None:
+        event = self._journal.append(
+            self._run.id,
+            record,
+            time=self._clock(),
+            stage=stage,
+            log_position=self._log.position,
+        )
+        self._view.apply(event)
+        if _changes_status(event):
+            # STATUS.md is a view: the journal has what it would say when the disk is full.
+            with contextlib.suppress(ProblemError):
+                write_atomically(self._run.folder / STATUS_FILE, status_markdown(self._view))
+        if isinstance(record, StageFinished) and stage is not None:
+            self._log.write(str(stage), record.summary)
+
+
+def _changes_status(event: Event) -> bool:
+    return event.record.event not in ("measurement_progressed", "measurement_phase_entered")

@@ -1,0 +1,130 @@
+"""A run as its events tell it. STATUS.md, `show`, the live display and the console are made of it;
+none of them knows anything that is not in the stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from benchmark import progress
+from core.run import events
+from core.run.events import Event, RunState, Stage
+
+
+class StageState(StrEnum):
+    """Where a stage stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+@dataclass
+class StageView:
+    """One stage."""
+
+    stage: Stage
+    state: StageState = StageState.WAITING
+    started_at: datetime | None = None
+    seconds: float | None = None
+    summary: str = ""
+    checks: list[events.StageChecked] = field(default_factory=list)
+
+
+@dataclass
+class RunView:
+    """The state that follows from the events applied so far."""
+
+    id: str = ""
+    target: str = ""
+    leg: str = ""
+    profile: str = ""
+    folder: str = ""
+    command: str = ""
+    state: RunState = RunState.CREATED
+    created_at: datetime | None = None
+    finished_at: datetime | None = None
+    exit_code: int | None = None
+    sentence: str = ""
+    remedy: str = ""
+    stages: dict[Stage, StageView] = field(default_factory=dict)
+    prepared: progress.Prepared | None = None
+    total: int = 0
+    current: progress.MeasurementStarted | None = None
+    latest: progress.Progressed | None = None
+    measurements: list[progress.MeasurementFinished] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    result_file: str = ""
+
+    @classmethod
+    def of(cls, stream: Iterable[Event]) -> RunView:
+        """Return the view after all of these events."""
+        view = cls()
+        for event in stream:
+            view.apply(event)
+        return view
+
+    def apply(self, event: Event) -> None:
+        """Take one more event in."""
+        record = event.record
+        if event.stage is not None:
+            self._apply_stage(self._stage(event.stage), event)
+        match record:
+            case events.RunCreated():
+                self.id, self.created_at = event.run, event.time
+                self.target, self.leg, self.profile = record.target, record.leg, record.profile
+                self.folder, self.command = record.folder, record.command
+                self.stages = {stage: StageView(stage) for stage in record.stages}
+            case events.RunStarted():
+                self.state = RunState.RUNNING
+            case events.ResultsStored():
+                self.result_file = record.result_file
+            case events.RunFinished():
+                self.state, self.exit_code = record.state, record.exit_code
+                self.sentence, self.remedy = record.sentence, record.remedy
+                self.finished_at = event.time
+            case _:
+                self._apply_benchmark(record)
+
+    def _stage(self, stage: Stage) -> StageView:
+        return self.stages.setdefault(stage, StageView(stage))
+
+    def _apply_stage(self, view: StageView, event: Event) -> None:
+        match event.record:
+            case events.StageStarted():
+                view.state, view.started_at = StageState.RUNNING, event.time
+            case events.StageChecked():
+                view.checks.append(event.record)
+            case events.StageFinished():
+                view.state, view.seconds = StageState.DONE, event.record.seconds
+                view.summary = event.record.summary
+            case events.StageFailed():
+                view.state, view.seconds = StageState.FAILED, event.record.seconds
+                view.summary = f"{event.record.sentence} {event.record.remedy}".strip()
+            case events.StageStopped():
+                view.state, view.seconds = StageState.STOPPED, event.record.seconds
+            case _:
+                return
+
+    def _apply_benchmark(self, record: events.AnyRecord) -> None:
+        match record:
+            case progress.Started():
+                self.total = record.measurements
+            case progress.Prepared():
+                self.prepared = record
+            case progress.MeasurementStarted():
+                self.current, self.latest = record, None
+            case progress.Progressed():
+                self.latest = record
+            case progress.MeasurementFinished():
+                self.measurements.append(record)
+                self.current = self.latest = None
+            case progress.Remarked():
+                self.remarks.append(record.message)
+            case _:
+                return

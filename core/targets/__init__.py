@@ -1,0 +1,1 @@
+"""Where a benchmark runs: which stages a target has, in which order, and what each needs."""

@@ -1,0 +1,279 @@
+"""The ``local`` target: preflight -> job -> results on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from benchmark.errors import OutputError, writing
+from benchmark.files import write_atomically
+from benchmark.parenthood import ASKED_BY
+from benchmark.progress import Failed, Finished, parse_progress
+from benchmark.results import RESULT_FILE, read_result
+from core.errors import StageError
+from core.run.events import ResultsStored, Stage, StageChecked
+from core.run.journal import Journal
+from core.run.pipeline import StageContext, StageWork
+
+PLAN_FILE = "plan.json"
+_NEEDED_BYTES = 512 * 2**20
+_NEEDED_MODULES = ("torch", "torchvision", "mlperf_loadgen", "numpy")
+# The benchmark answers SIGTERM within 2 s; what has not ended by then is killed.
+_GRACE_S = 5.0
+_LONGEST_LINE = 2**20
+
+
+def local_stages(journal: Journal) -> tuple[StageWork, ...]:
+    """Return the stages of the local target."""
+    return (Preflight(journal), Job(), Results())
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """Looks at what the job needs before anything is started."""
+
+    journal: Journal
+    stage: Stage = Stage.PREFLIGHT
+    needs: frozenset[Stage] = frozenset()
+
+    async def run(self, context: StageContext) -> str:
+        """Emit one check a condition. Raises StageError when a required one is not met."""
+        checks = [
+            _check_modules(),
+            _check_disk(context.folder),
+            _check_files(context),
+            self._check_other_runs(context),
+        ]
+        for check in checks:
+            context.emit(check)
+        failed = [check for check in checks if check.required and not check.passed]
+        if failed:
+            sentence = "; ".join(f"{check.name}: {check.detail}" for check in failed)
+            remedy = " ".join(check.remedy for check in failed)
+            raise StageError(f"This machine is not ready: {sentence}.", remedy, exit_code=2)
+        warned = [check for check in checks if not check.passed]
+        if warned:
+            return "; ".join(check.detail for check in warned)
+        return f"{len(checks)} checks passed"
+
+    def _check_other_runs(self, context: StageContext) -> StageChecked:
+        from core.run.process import utc_now
+
+        now = utc_now()
+        others = [
+            run.id
+            for run in self.journal.runs()
+            if run.id != context.run_id
+            and run.target == "local"
+            and not self.journal.state_now(run, now).ended
+        ]
+        return StageChecked(
+            name="machine is free",
+            passed=not others,
+            detail=f"{len(others)} other run(s) measure on this machine and disturb each other"
+            if others
+            else "no other run is under way",
+            remedy="Run one after the other for numbers that mean something.",
+            required=False,
+        )
+
+
+def _check_modules() -> StageChecked:
+    missing = [name for name in _NEEDED_MODULES if importlib.util.find_spec(name) is None]
+    return StageChecked(
+        name="benchmark installed",
+        passed=not missing,
+        detail=f"missing: {', '.join(missing)}" if missing else "torch, torchvision, LoadGen",
+        remedy="Install them: pip install 'gpubench-tui[local]'." if missing else "",
+    )
+
+
+def _check_disk(folder: Path) -> StageChecked:
+    free = shutil.disk_usage(folder).free
+    return StageChecked(
+        name="disk space",
+        passed=free >= _NEEDED_BYTES,
+        detail=f"{free / 2**30:.1f} GiB free in {folder}",
+        remedy=f"{_NEEDED_BYTES >> 20} MiB are needed: free some or set --results-dir.",
+    )
+
+
+def _check_files(context: StageContext) -> StageChecked:
+    plan = context.plan
+    missing = []
+    if plan.weights not in ("auto", "pretrained", "random") and not os.access(
+        plan.weights, os.R_OK
+    ):
+        missing.append(f"weights {plan.weights}")
+    if plan.dataset != "synthetic" and not os.access(plan.dataset, os.R_OK | os.X_OK):
+        missing.append(f"image folder {plan.dataset}")
+    return StageChecked(
+        name="inputs readable",
+        passed=not missing,
+        detail=f"cannot read {', '.join(missing)}" if missing else "weights and samples",
+        remedy="Name files that exist and that you may read." if missing else "",
+    )
+
+
+@dataclass(frozen=True)
+class Job:
+    """Runs ``python -m benchmark`` and passes on what it says."""
+
+    stage: Stage = Stage.JOB
+    needs: frozenset[Stage] = frozenset({Stage.PREFLIGHT})
+
+    async def run(self, context: StageContext) -> str:
+        """Run the benchmark to its end.
+
+        Raises:
+            StageError: it failed, in its own words.
+        """
+        plan_file = context.folder / PLAN_FILE
+        write_atomically(plan_file, context.plan.model_dump_json(indent=1))
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "benchmark", "--plan", str(plan_file)),
+            *("--output", str(context.folder), "--run-id", context.run_id, "--leg", context.leg),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=_LONGEST_LINE,
+            env=_environment(),
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        said = _Said()
+        try:
+            await asyncio.gather(
+                _each_line(process.stdout, lambda line: said.hear(line, context)),
+                _each_line(process.stderr, lambda line: context.log("benchmark", line)),
+            )
+            status = await process.wait()
+        except BaseException:
+            await _end(process)
+            raise
+        return said.conclude(status)
+
+
+class _Said:
+    """What the benchmark said of its own end."""
+
+    def __init__(self) -> None:
+        self._failed: Failed | None = None
+        self._finished: Finished | None = None
+
+    def hear(self, line: str, context: StageContext) -> None:
+        try:
+            record = parse_progress(line)
+        except ValidationError:
+            context.log("benchmark", line)
+            return
+        if isinstance(record, Failed):
+            self._failed = record
+        elif isinstance(record, Finished):
+            self._finished = record
+        context.emit(record)
+
+    def conclude(self, status: int) -> str:
+        if self._failed is not None:
+            failed = self._failed
+            raise StageError(failed.sentence, failed.remedy, exit_code=failed.exit_code)
+        if status != 0 or self._finished is None:
+            raise StageError(
+                f"The benchmark ended with status {status} and said nothing of why.",
+                "Its last words are in deployment.log.",
+            )
+        void = f", {self._finished.void} void" if self._finished.void else ""
+        return f"{self._finished.good} measurements good{void}"
+
+
+async def _each_line(stream: asyncio.StreamReader, take: Callable[[str], None]) -> None:
+    while True:
+        try:
+            line = await stream.readline()
+        except ValueError:
+            # Longer than the limit: the reader has dropped it and goes on with what follows.
+            take("[a line of more than 1 MiB was left out]")
+            continue
+        if not line:
+            return
+        take(line.decode("utf-8", "backslashreplace").rstrip("\r\n"))
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Stop the benchmark gently, then for good, with everything that it has started."""
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+    try:
+        await asyncio.wait_for(process.wait(), _GRACE_S)
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+def _environment() -> dict[str, str]:
+    here = str(Path(__file__).resolve().parents[2])
+    inherited = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join(part for part in (here, inherited) if part)
+    return {**os.environ, "PYTHONPATH": path, ASKED_BY: "1"}
+
+
+@dataclass(frozen=True)
+class Results:
+    """Checks the result file and makes it the leg's latest."""
+
+    stage: Stage = Stage.RESULTS
+    needs: frozenset[Stage] = frozenset({Stage.JOB})
+
+    async def run(self, context: StageContext) -> str:
+        """Read the file back as any reader would, then publish it.
+
+        Raises:
+            ResultFileError: the file is not what it should be.
+            OutputError: the leg's folder is in the way.
+        """
+        path = context.folder / RESULT_FILE
+        result = await asyncio.to_thread(read_result, path)
+        latest = publish(context.folder, context.results_dir / context.leg)
+        void = sum(measurement.void for measurement in result.benchmarks)
+        context.emit(
+            ResultsStored(
+                result_file=str(path),
+                latest=str(latest),
+                good=len(result.benchmarks) - void,
+                void=void,
+            )
+        )
+        return f"{latest / RESULT_FILE}"
+
+
+def publish(folder: Path, latest: Path) -> Path:
+    """Make ``latest`` lead to ``folder`` in one step, by a relative link.
+
+    Raises:
+        OutputError: something that is not such a link stands there already.
+    """
+    if latest.exists() and not latest.is_symlink():
+        raise OutputError(
+            f"{latest} is in the way: it is not a link that this program made.",
+            "Move it away; the results are in the run's folder.",
+        )
+    link = latest.with_name(f".{latest.name}.{os.getpid()}.tmp")
+    with writing(latest):
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(folder, latest.parent))
+        link.replace(latest)
+    return latest

@@ -1,0 +1,111 @@
+"""Makes the plan that a run stores from the settings that a person gave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import ResultFileError
+from benchmark.plan import Plan, Scenario, load_profile, make_plan
+from benchmark.results import RESULT_FILE, Result, read_result
+from core.errors import SettingsError
+from core.run.journal import Journal
+from core.settings import Settings
+
+_OVERRIDES = (
+    "repeats",
+    "device",
+    "precision",
+    "memory_format",
+    "execution",
+    "allocator",
+    "threads",
+    "weights",
+    "dataset",
+)
+
+
+def plan_of(settings: Settings, journal: Journal) -> tuple[Plan, str]:
+    """Return the plan and a sentence on where its Server arrival rates come from, if from anywhere.
+
+    Raises:
+        PlanError: the profile cannot be read or run.
+        SettingsError: the arrival rates cannot be taken from where they should be.
+    """
+    profile = load_profile(settings.profile)
+    values: dict[str, Any] = profile.model_dump()
+    for name in _OVERRIDES:
+        given = getattr(settings, name)
+        if given is not None:
+            # Paths must mean the same to the run's own process.
+            values[name] = _absolute(given) if name in ("weights", "dataset") else given
+    plan = make_plan(values, f"profile {settings.profile}")
+    rates, note = _arrival_rates(settings, plan, journal)
+    if rates:
+        server = {**plan.server.model_dump(), "arrival_rates": rates}
+        plan = make_plan({**plan.model_dump(), "server": server}, f"profile {settings.profile}")
+    return plan, note
+
+
+def _absolute(value: str) -> str:
+    if value in ("auto", "random", "pretrained", "synthetic"):
+        return value
+    return str(Path(value).expanduser().absolute())
+
+
+def _arrival_rates(
+    settings: Settings, plan: Plan, journal: Journal
+) -> tuple[dict[int, float], str]:
+    wanted = settings.arrival_rates_from
+    needed = {
+        measurement.batch_size
+        for measurement in plan.measurements()
+        if measurement.scenario is Scenario.SERVER
+    }
+    if wanted == "none" or not needed or plan.server.arrival_rates:
+        return {}, ""
+    if wanted == "auto":
+        if settings.leg == "baseline":
+            return {}, ""
+        return _rates_of_baseline(settings, needed)
+    result = _result_named(wanted, settings, journal)
+    rates = {size: rate for size, rate in result.arrival_rates().items() if size in needed}
+    missing = sorted(needed - rates.keys())
+    if missing:
+        sizes = ", ".join(str(size) for size in missing)
+        raise SettingsError(
+            f"{wanted} has no Server arrival rate at batch {sizes}, which the plan measures.",
+            "Name a run of the same profile, or use --arrival-rates-from none.",
+        )
+    return rates, f"Server arrival rates are those of run {result.run_id} ({result.leg})."
+
+
+def _rates_of_baseline(settings: Settings, needed: set[int]) -> tuple[dict[int, float], str]:
+    path = settings.results_dir / "baseline" / RESULT_FILE
+    if not path.exists():
+        return {}, "There is no baseline yet: Server arrival rates come from this run's own rates."
+    try:
+        result = read_result(path)
+    except ResultFileError as error:
+        raise SettingsError(
+            f"The baseline's arrival rates cannot be taken over: {error.sentence}",
+            "Measure the baseline again, or use --arrival-rates-from none.",
+        ) from error
+    rates = {size: rate for size, rate in result.arrival_rates().items() if size in needed}
+    if rates.keys() != needed:
+        return {}, (
+            "The baseline has other Server measurements: arrival rates come from this run's own "
+            "rates, and the two legs cannot be compared there."
+        )
+    return rates, f"Server arrival rates are those of the baseline, run {result.run_id}."
+
+
+def _result_named(name: str, settings: Settings, journal: Journal) -> Result:
+    for path in (
+        Path(name),
+        Path(name) / RESULT_FILE,
+        settings.results_dir / name / RESULT_FILE,
+    ):
+        if path.is_file():
+            return read_result(path)
+    return read_result(journal.run(name).folder / RESULT_FILE)
