@@ -1,0 +1,42 @@
+"""Performance checks: ratios against a reference in the same run, medians of interleaved pairs.
+
+    python -m tests.performance [startup] [harness] [configuration]
+
+Prints every figure and exits with 1 when a ratio misses its bound. Run it on a quiet machine;
+absolute numbers mean little on a shared one. What was seen is written into RESULTS.md by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tests.performance import configuration, harness, startup
+from tests.performance.pairs import Outcome
+
+CHECKS = {
+    "startup": startup.check,
+    "harness": harness.check,
+    "configuration": configuration.check,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m tests.performance")
+    parser.add_argument("checks", nargs="*", help=f"which of {', '.join(CHECKS)} (default: all)")
+    chosen = parser.parse_args().checks or list(CHECKS)
+    if unknown := set(chosen) - CHECKS.keys():
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
+    outcomes: list[Outcome] = []
+    for name in chosen:
+        print(f"== {name}", flush=True)
+        for outcome in CHECKS[name]():
+            print(outcome, flush=True)
+            outcomes.append(outcome)
+    missed = [outcome for outcome in outcomes if not outcome.met]
+    print(f"{len(outcomes) - len(missed)} of {len(outcomes)} bounds met")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
