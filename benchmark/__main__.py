@@ -93,7 +93,7 @@ def load_plan_file(path: Path) -> Plan:
 
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PlanError(f"Plan {path} cannot be read: {error}.") from error
     return make_plan(values, str(path))
 

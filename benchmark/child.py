@@ -144,7 +144,11 @@ def main(arguments: list[str]) -> int:
         write_atomically(folder / OUTCOME_FILE, outcome.model_dump_json(indent=1))
     except ProblemError as error:
         parent.say(
-            "failed", sentence=error.sentence, remedy=error.remedy, exit_code=error.exit_code
+            "failed",
+            sentence=error.sentence,
+            remedy=error.remedy,
+            exit_code=error.exit_code,
+            this_only=isinstance(error, MeasurementError),
         )
         return error.exit_code
     parent.say("done")

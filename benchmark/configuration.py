@@ -143,6 +143,8 @@ def resolve_execution(execution: Execution, on_gpu: bool, hardware: Hardware) ->
         raise PlanError(
             "Execution path 'graph' needs a CUDA device.", "Use eager, jit, compile or auto."
         )
+    if execution is Execution.JIT and on_gpu:
+        raise PlanError("Execution path 'jit' is for a CPU.", "Use eager, graph, compile or auto.")
     if execution is Execution.COMPILE and not on_gpu and not hardware.cxx_compiler:
         raise PlanError(
             "Execution path 'compile' needs a C++ compiler, and none was found.",

@@ -54,7 +54,7 @@ def read_verdict(folder: Path) -> LoadgenVerdict:
                 if isinstance(value, int | float) and not isinstance(value, bool)
                 else str(value)
             )
-        elif key == "error_runtime" or entry.get("metadata", {}).get("is_error"):
+        elif key == "error_runtime" or _is_error(entry):
             errors.append(str(value))
     if "validity" not in results:
         raise MeasurementError(
@@ -84,11 +84,7 @@ def read_queries(trace: Path) -> NDArray[Any]:
     import numpy
 
     queries: dict[int, tuple[int, int, int]] = {}
-    for event in _trace_samples(trace):
-        details = event["args"]
-        number = int(details["query_seq"])
-        due = round(float(event["ts"]) * 1000)
-        issued, complete = int(details["issue_start_ns"]), int(details["complete_ns"])
+    for number, due, issued, complete in _trace_samples(trace):
         known = queries.get(number)
         if known is None or complete > known[2]:
             queries[number] = (due, issued, complete)
@@ -111,6 +107,11 @@ def _detail_entries(path: Path) -> Iterator[dict[str, Any]]:
         raise MeasurementError(f"LoadGen's log {path} cannot be read: {error}.") from error
 
 
+def _is_error(entry: dict[str, Any]) -> bool:
+    metadata = entry.get("metadata")
+    return isinstance(metadata, dict) and bool(metadata.get("is_error"))
+
+
 def _summary_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
@@ -118,13 +119,21 @@ def _summary_text(path: Path) -> str:
         raise MeasurementError(f"LoadGen's summary {path} cannot be read: {error}.") from error
 
 
-def _trace_samples(path: Path) -> Iterator[dict[str, Any]]:
+def _trace_samples(path: Path) -> Iterator[tuple[int, int, int, int]]:
+    """Yield each sample's query number, due time, and due to issued and to complete, in ns."""
     try:
         with path.open(encoding="utf-8", errors="replace") as stream:
             for line in stream:
                 if '"name":"Sample"' in line and '"ph":"b"' in line:
-                    yield json.loads(line.strip().rstrip(","))
-    except (OSError, json.JSONDecodeError) as error:
+                    event = json.loads(line.strip().rstrip(","))
+                    details = event["args"]
+                    yield (
+                        int(details["query_seq"]),
+                        round(float(event["ts"]) * 1000),
+                        int(details["issue_start_ns"]),
+                        int(details["complete_ns"]),
+                    )
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise MeasurementError(f"LoadGen's trace {path} cannot be read: {error}.") from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +115,11 @@ def measure(spec: MeasureSpec, folder: Path, parent: Parent) -> Outcome:
         parent.say("phase", phase="warming up")
         if any_size:
             _touch_sizes(engine, measurement.batch_size, on_gpu=configuration.on_gpu)
-        warmed = warm_up(engine, measurement.batch_size, plan.warm_up, progress, configuration)
+        # Offline keeps several batches on their way, and its rate decides how many samples it gets.
+        depth = engine.depth if measurement.scenario is Scenario.OFFLINE else 1
+        warmed = warm_up(
+            engine, measurement.batch_size, plan.warm_up, progress, configuration, depth
+        )
         load = make_load(spec, warmed)
         progress.reset()
         quiet_collector()
@@ -166,13 +171,15 @@ def warm_up(
     plan: WarmUpPlan,
     progress: ProgressFile,
     configuration: Configuration,
+    depth: int,
 ) -> WarmUp:
-    """Run full batches in a closed loop until throughput and the GPU's clock have settled."""
+    """Run full batches, ``depth`` of them on their way, until throughput and clock have settled."""
     rates: list[float] = []
     clocks: list[float] = []
     started = monotonic()
     batch_count = 0
     steady = False
+    on_the_way: deque[int] = deque()
     while (elapsed := monotonic() - started) < plan.maximum_s:
         if elapsed >= plan.minimum_s and steady:
             break
@@ -180,7 +187,9 @@ def warm_up(
         in_interval = 0
         while in_interval == 0 or time.perf_counter_ns() - interval_started < _INTERVAL_S * 1e9:
             batch_started = time.perf_counter_ns()
-            engine.finish(engine.submit(range(batch_size)))
+            on_the_way.append(engine.submit(range(batch_size)))
+            if len(on_the_way) == depth:
+                engine.finish(on_the_way.popleft())
             progress.count(batch_size, time.perf_counter_ns() - batch_started)
             in_interval += 1
         seconds = (time.perf_counter_ns() - interval_started) / 1e9
@@ -190,6 +199,8 @@ def warm_up(
         steady = settled(rates, _SETTLED_INTERVALS, plan.tolerance) and (
             not clocks or settled(clocks, _SETTLED_INTERVALS, plan.tolerance)
         )
+    while on_the_way:
+        engine.finish(on_the_way.popleft())
     # The first interval still pays for what is made on first use.
     counted = rates[1:] or rates
     return WarmUp(
@@ -233,6 +244,7 @@ def _collect(folder: Path, load: Load, batches: Batches, **found: Any) -> Outcom
     if load.scenario is Scenario.OFFLINE:
         latencies = rows[:, 1] - rows[:, 0]
         queries = 1
+        elapsed_ns = int(rows[-1, 1])
     else:
         times = read_queries(folder / TRACE_FILE)
         numpy.save(folder / LATENCIES_FILE, times, allow_pickle=False)
@@ -245,8 +257,9 @@ def _collect(folder: Path, load: Load, batches: Batches, **found: Any) -> Outcom
         )
         latencies = times[:, 2]
         queries = len(times)
+        elapsed_ns = int((times[:, 0] + times[:, 2]).max())
     server = load.scenario is Scenario.SERVER
-    throughput = _throughput(load, verdict)
+    throughput = _throughput(load, verdict, samples, elapsed_ns)
     return Outcome(
         loadgen=verdict,
         queries=queries,
@@ -265,16 +278,18 @@ def _collect(folder: Path, load: Load, batches: Batches, **found: Any) -> Outcom
     )
 
 
-def _throughput(load: Load, verdict: LoadgenVerdict) -> float:
-    """Return LoadGen's own samples/s; for the streams its figure is queries/s."""
+def _throughput(load: Load, verdict: LoadgenVerdict, samples: int, elapsed_ns: int) -> float:
+    """Return LoadGen's own samples/s; for MultiStream it has none, so the elapsed time decides."""
     key = {
         Scenario.OFFLINE: "samples_per_second",
         Scenario.SERVER: "completed_samples_per_sec",
-    }.get(load.scenario, "qps_with_loadgen_overhead")
-    per_query = load.batch_size if load.scenario is Scenario.MULTI_STREAM else 1
+        Scenario.SINGLE_STREAM: "qps_with_loadgen_overhead",
+    }.get(load.scenario)
+    if key is None:
+        return samples / (elapsed_ns / 1e9)
     try:
-        return float(verdict.summary[key]) * per_query
-    except KeyError as error:
+        return float(verdict.summary[key])
+    except (KeyError, ValueError) as error:
         raise MeasurementError(f"LoadGen's log has no {key}.") from error
 
 

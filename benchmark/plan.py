@@ -6,6 +6,7 @@ A profile is a plan in TOML. The sizes of the ``reference`` profile are far belo
 
 from __future__ import annotations
 
+import json
 import tomllib
 from enum import StrEnum
 from importlib import resources
@@ -22,6 +23,7 @@ SHIPPED_PROFILES = ("reference", "quick")
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=100_000_000)]
 BatchSize = Annotated[int, Field(ge=1, le=4096)]
+Name = Annotated[str, Field(pattern=r"^[^\x00]+$")]
 Rate = Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)]
 
 
@@ -166,9 +168,9 @@ class Plan(Record):
     allocator: Allocator = Allocator.AUTO
     threads: int = Field(default=0, ge=0, le=1024)
     """CPU threads of the model; 0 means one for each CPU this process may use."""
-    weights: str = "auto"
+    weights: Name = "auto"
     """``auto`` (pretrained if it can be had, else random), ``pretrained``, ``random`` or a path."""
-    dataset: str = "synthetic"
+    dataset: Name = "synthetic"
     """``synthetic`` or a folder of images."""
     sample_count: Count = 256
     """Samples in the QSL. MLPerf uses 1,024 for ResNet-50."""
@@ -232,8 +234,10 @@ def load_profile(name_or_path: str) -> Plan:
     path = Path(name_or_path)
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+    except (OSError, ValueError) as error:
+        reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
         raise PlanError(
             f"Profile {name_or_path} cannot be read: {reason}.",
             f"Name a TOML file or one of: {', '.join(SHIPPED_PROFILES)}.",
@@ -253,7 +257,9 @@ def make_plan(values: dict[str, Any], source: str) -> Plan:
         PlanError: with every field that is wrong, in one sentence.
     """
     try:
-        return Plan.model_validate(values)
+        # By way of JSON, because only there strict means: enumerations from their words, and no
+        # text or truth value taken for a number.
+        return Plan.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         raise PlanError(f"{source} cannot be run: {sentence_of(error)}.") from error
 
@@ -263,4 +269,6 @@ def _parse(text: str, source: str) -> Plan:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PlanError(f"{source} is not valid TOML: {error}.") from error
+    except RecursionError as error:
+        raise PlanError(f"{source} is not a plan: it is nested too deeply.") from error
     return make_plan(values, source)

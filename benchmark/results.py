@@ -68,7 +68,7 @@ class WarmUp(Record):
     batches: int
     settled: bool
     samples_per_s: float
-    """Median over the settled part, in a closed loop at the full batch size."""
+    """Median over the settled part, full batches back to back."""
     fastest_samples_per_s: float
 
 
@@ -258,7 +258,11 @@ def _refuse_constant(name: str) -> float:
 
 def _check_figures(result: Result, path: Path) -> None:
     for measurement in result.benchmarks:
-        figures: list[float | None] = [measurement.throughput_samples_per_s, measurement.duration_s]
+        figures: list[float | None] = [
+            measurement.throughput_samples_per_s,
+            measurement.duration_s,
+            measurement.arrival_rate_qps,
+        ]
         latency = measurement.latency
         if latency is not None:
             figures += [latency.minimum_ms, latency.mean_ms, latency.maximum_ms]

@@ -181,6 +181,8 @@ class Session:
         )
         started_at = self.clock()
         _make_folder(folder)
+        # An earlier session in the same output folder; the sampler overwrites nothing.
+        (folder / _TELEMETRY_FILE).unlink(missing_ok=True)
         watch = _Watch(self, measurement, block, folder, estimate)
         sampler = Sampler(judge.gpu, HostSource(), path=folder / _TELEMETRY_FILE)
         estimate.begin(measurement, spec.arrival_rate)
@@ -572,7 +574,9 @@ def _messages(child: subprocess.Popen[str], tick: Callable[[], None]) -> Any:
 
 
 def _failure_of(message: dict[str, Any]) -> ProblemError:
-    kind = InputError if message.get("exit_code") == 2 else WorkError
+    kind: type[ProblemError] = InputError if message.get("exit_code") == 2 else WorkError
+    if message.get("this_only"):
+        kind = MeasurementError
     return kind(str(message.get("sentence", "")), str(message.get("remedy", "")))
 
 

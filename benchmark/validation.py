@@ -27,7 +27,7 @@ def findings(error: ValidationError) -> list[tuple[str, str]]:
     """Return every finding as (dotted field, what is wrong with it), at most 20 of them."""
     found = []
     for detail in error.errors(include_url=False, include_context=False)[:20]:
-        field = ".".join(str(part) for part in detail["loc"])
+        field = ".".join(_printable(str(part)) for part in detail["loc"])
         message = _CLEARER.get(detail["type"], detail["msg"])
         message = message.removeprefix("Value error, ").removeprefix("Input ")
         if detail["type"] not in _CLEARER and not isinstance(detail["input"], dict | list):
@@ -39,6 +39,11 @@ def findings(error: ValidationError) -> list[tuple[str, str]]:
 def sentence_of(error: ValidationError) -> str:
     """Return every finding in one line: ``field: what; field: what``."""
     return "; ".join(f"{field}: {what}" if field else what for field, what in findings(error))
+
+
+def _printable(name: str) -> str:
+    """Return a field's name, which a stranger's file chose, as text that steers no terminal."""
+    return name[:60] if name.isprintable() else ascii(name[:60])
 
 
 def _shown(value: object) -> str:
