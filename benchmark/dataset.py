@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"})
 def check_dataset(dataset: str, sample_count: int) -> None:
     """Raise DatasetError when ``dataset`` cannot give ``sample_count`` samples."""
     if dataset != "synthetic":
-        _image_files(Path(dataset).expanduser(), sample_count)
+        _image_files(dataset, sample_count)
 
 
 def load_samples(dataset: str, sample_count: int, seed: int) -> torch.Tensor:
@@ -35,14 +36,18 @@ def load_samples(dataset: str, sample_count: int, seed: int) -> torch.Tensor:
     if dataset == "synthetic":
         generator = torch.Generator().manual_seed(seed)
         return torch.randn((sample_count, IMAGE_SIZE, IMAGE_SIZE, 3), generator=generator)
-    files = _image_files(Path(dataset).expanduser(), sample_count)
+    files = _image_files(dataset, sample_count)
     samples = torch.empty((sample_count, IMAGE_SIZE, IMAGE_SIZE, 3))
     for index, path in enumerate(files):
         samples[index] = _load_image(path)
     return samples
 
 
-def _image_files(folder: Path, sample_count: int) -> list[Path]:
+def _image_files(dataset: str, sample_count: int) -> list[Path]:
+    try:
+        folder = Path(dataset).expanduser()
+    except RuntimeError as error:
+        raise DatasetError(f"Image folder {dataset} names an unknown user's home.") from error
     try:
         files = sorted(
             path
@@ -66,12 +71,12 @@ def _image_files(folder: Path, sample_count: int) -> list[Path]:
 def _load_image(path: Path) -> torch.Tensor:
     import numpy
     import torch
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(path) as opened:
             image = opened.convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
         raise DatasetError(f"{path} is not an image that can be read.") from error
     scale = _RESIZED / min(image.size)
     image = image.resize(

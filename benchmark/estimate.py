@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from benchmark.loadgen import LOADGEN_MARGIN
+from benchmark.loadgen import offline_margin
 from benchmark.plan import Measurement, Plan, Scenario
 
 # Before anything was seen: torch's import, the model and a short build, seen on two CPUs.
@@ -73,7 +73,7 @@ class Estimate:
         if seen is not None:
             return seen
         if measurement.duration_s is not None:
-            return measurement.duration_s * LOADGEN_MARGIN
+            return measurement.duration_s * offline_margin(measurement.duration_s)
         if arrival_rate and measurement.query_count:
             return measurement.query_count / arrival_rate
         same_kind = [

@@ -21,6 +21,15 @@ from benchmark.validation import Record
 LOADGEN_MARGIN = 1.1
 """LoadGen issues this much more than the expected rate times the duration in Offline."""
 
+# A short run's speed strays further from its warm-up's, and too few samples make it INVALID.
+_SHORT_S = 10.0
+_SHORT_MARGIN = 1.4
+
+
+def offline_margin(duration_s: float) -> float:
+    """Return how many times the expected samples Offline issues."""
+    return LOADGEN_MARGIN if duration_s >= _SHORT_S else _SHORT_MARGIN
+
 
 class Load(Record):
     """What LoadGen is told; every field ends up in its settings."""
@@ -45,7 +54,7 @@ class Load(Record):
         if self.scenario is Scenario.OFFLINE:
             assert self.duration_s is not None
             assert self.expected_rate is not None
-            wanted = LOADGEN_MARGIN * self.expected_rate * self.duration_s
+            wanted = offline_margin(self.duration_s) * self.expected_rate * self.duration_s
             return max(1, -(-int(wanted) // self.batch_size)) * self.batch_size
         assert self.query_count is not None
         per_query = self.batch_size if self.scenario is Scenario.MULTI_STREAM else 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import pickle
 import socket
 import urllib.error
 from pathlib import Path
@@ -81,7 +80,7 @@ def find_weights(wanted: str, seed: int) -> tuple[WeightsRecord, Path | None]:
                 ) from error
             note = f"pretrained weights could not be downloaded ({_reason(error)})"
     elif wanted != "random":
-        path = Path(wanted).expanduser().resolve()
+        path = _file_named(wanted)
     model = build(path, seed)
     origin: Literal["random", "pretrained", "file"] = "random"
     if path is not None:
@@ -94,6 +93,13 @@ def find_weights(wanted: str, seed: int) -> tuple[WeightsRecord, Path | None]:
         note=note,
     )
     return record, path
+
+
+def _file_named(wanted: str) -> Path:
+    try:
+        return Path(wanted).expanduser().resolve()
+    except RuntimeError as error:
+        raise WeightsError(f"Weights file {wanted} names an unknown user's home.") from error
 
 
 def build(weights_file: Path | None, seed: int) -> torch.nn.Module:
@@ -191,19 +197,19 @@ def _reason(error: OSError) -> str:
 def _load(model: torch.nn.Module, path: Path) -> None:
     import torch
 
+    if path.suffix == ".safetensors":
+        raise WeightsError(
+            f"Weights file {path} is in safetensors format, which is not supported.",
+            "Save a state_dict with torch.save.",
+        )
     try:
-        if path.suffix == ".safetensors":
-            raise WeightsError(
-                f"Weights file {path} is in safetensors format, which is not supported.",
-                "Save a state_dict with torch.save.",
-            )
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise WeightsError(
             f"Weights file {path} cannot be read: {error.strerror or error}.",
             "Name a state_dict of torchvision's resnet50.",
         ) from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # torch's unpickler raises whatever it trips over
         raise WeightsError(
             f"Weights file {path} is not a torch state_dict.",
             "Save one with torch.save(model.state_dict(), PATH).",

@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from benchmark.errors import PlanError
 from benchmark.validation import Record, sentence_of
@@ -23,7 +23,15 @@ SHIPPED_PROFILES = ("reference", "quick")
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=100_000_000)]
 BatchSize = Annotated[int, Field(ge=1, le=4096)]
-Name = Annotated[str, Field(pattern=r"^[^\x00]+$")]
+
+
+def _can_name_something(value: str) -> str:
+    if not value or "\0" in value:
+        raise ValueError("must not be empty or hold a NUL character")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_can_name_something)]
 Rate = Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)]
 
 

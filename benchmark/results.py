@@ -233,11 +233,15 @@ def result_json_schema() -> dict[str, Any]:
 
 def _read_document(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _LARGEST_FILE:
+        with path.open("rb") as stream:
+            # A device has no size and no end, so the size alone is no bound.
+            large = path.stat().st_size > _LARGEST_FILE
+            data = b"" if large else stream.read(_LARGEST_FILE + 1)
+        if large or len(data) > _LARGEST_FILE:
             raise ResultFileError(
                 f"{path} is larger than {_LARGEST_FILE >> 20} MiB, which no result file is."
             )
-        text = path.read_text(encoding="utf-8")
+        text = data.decode("utf-8")
     except OSError as error:
         raise ResultFileError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:

@@ -26,8 +26,16 @@ _CLEARER = {
 def findings(error: ValidationError) -> list[tuple[str, str]]:
     """Return every finding as (dotted field, what is wrong with it), at most 20 of them."""
     found = []
-    for detail in error.errors(include_url=False, include_context=False)[:20]:
-        field = ".".join(_printable(str(part)) for part in detail["loc"])
+    details = error.errors(include_url=False, include_context=False)
+    places = [detail["loc"] for detail in details]
+    for detail in details[:20]:
+        place = detail["loc"]
+        # A sequence whose items are all wrong counts as empty too, which says nothing new.
+        if detail["type"] == "too_short" and any(
+            len(other) > len(place) and other[: len(place)] == place for other in places
+        ):
+            continue
+        field = ".".join(_printable(str(part)) for part in place)
         message = _CLEARER.get(detail["type"], detail["msg"])
         message = message.removeprefix("Value error, ").removeprefix("Input ")
         if detail["type"] not in _CLEARER and not isinstance(detail["input"], dict | list):

@@ -19,6 +19,10 @@ from core.run.process import utc_now
 class Display(Protocol):
     """Shows the run to a person."""
 
+    @property
+    def owns_terminal(self) -> bool:
+        """Whether stdout is the terminal that this display draws on: events would be noise."""
+
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
     def show(self, event: Event) -> None:
@@ -35,12 +39,14 @@ def display_for(options: Options) -> Display:
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         from core.cli.live import LiveDisplay
 
-        return LiveDisplay()
+        return LiveDisplay(owns_terminal=sys.stdout.isatty() and not options.events)
     return Plain()
 
 
 class Silent:
     """--quiet: nothing."""
+
+    owns_terminal = False
 
     def __enter__(self) -> Self:
         return self
@@ -82,7 +88,8 @@ def follow_to_end(
         signal.signal(signal.SIGINT, _Stopper(journal, run_id, display))
     with display:
         for line, event in follow(journal, run_id, utc_now):
-            print(line, flush=True)
+            if not display.owns_terminal:
+                print(line, flush=True)
             display.show(event)
             if isinstance(event.record, RunFinished):
                 return event.record.exit_code

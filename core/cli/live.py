@@ -36,10 +36,18 @@ _SPOKEN = (
 class LiveDisplay:
     """Keeps the moving part at the bottom; what stays said scrolls above it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, owns_terminal: bool) -> None:
+        self.owns_terminal = owns_terminal
         self._console = Console(stderr=True, highlight=False)
         self._view = RunView()
-        self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+        # rich would otherwise take stdout over, and the events with it.
+        self._live = Live(
+            console=self._console,
+            refresh_per_second=4,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
 
     def __enter__(self) -> LiveDisplay:
         self._live.__enter__()

@@ -43,6 +43,7 @@ class Options(argparse.Namespace):
     module: str = ""
     config: str | None = None
     quiet: bool = False
+    events: bool = False
     detach: bool = False
     run: str = "latest"
     format: str = "text"
@@ -147,6 +148,11 @@ def _add_run(parser: argparse.ArgumentParser, *, required: bool = False) -> None
 
 def _add_quiet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="nothing on stderr but errors")
+    parser.add_argument(
+        "--events",
+        action="store_true",
+        help="print the events on stdout even where it is the terminal of the live display",
+    )
 
 
 def complete_run(prefix: str, **_: object) -> list[str]:
