@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import ProblemError
-from benchmark.parenthood import ASKED_BY, die_with_parent
 from benchmark.plan import SHIPPED_PROFILES, Plan, load_profile, make_plan
+from benchmark.process import ASKED_BY, die_with_parent
 from benchmark.progress import Failed, ProgressRecord
 
 INTERRUPTED = 130
@@ -35,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         plan = _plan(options)
         # Only now: the parser and a wrong profile must answer at once.
-        from benchmark.session import Interrupted, Session, StopSwitch
+        from benchmark.children import Interrupted, StopSwitch
+        from benchmark.session import Session
 
         stop = StopSwitch()
         stop.listen()

@@ -8,18 +8,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.child import (
-    PROGRESS_FILE,
-    MeasureSpec,
-    Parent,
-    ProgressFile,
-    execution_of,
-    load_model,
-    monotonic,
-    quiet_collector,
-    settle_process,
-)
-from benchmark.configuration import Configuration
+from benchmark.configuration import Configuration, detect_hardware, resolve_execution
 from benchmark.correctness import Correctness, check, reference_logits
 from benchmark.engine import Engine, make_engine
 from benchmark.errors import MeasurementError
@@ -28,11 +17,14 @@ from benchmark.loadgen import Batches, Load, run_load
 from benchmark.loadgen_log import TRACE_FILE, LoadgenVerdict, read_queries, read_verdict
 from benchmark.percentiles import REPORTED, order_statistic, percentile_name, queries_needed
 from benchmark.plan import Execution, Scenario, WarmUpPlan
+from benchmark.process import quiet_collector, settle_process
+from benchmark.protocol import PROGRESS_FILE, MeasureSpec, Parent, ProgressFile
 from benchmark.results import BatchSizes, Latency, Percentile, RawFile, WarmUp
 from benchmark.telemetry import settled
 from benchmark.validation import Record
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
 
 _INTERVAL_S = 0.25
@@ -86,12 +78,12 @@ def measure(spec: MeasureSpec, folder: Path, parent: Parent) -> Outcome:
     settle_process(configuration)
     progress = ProgressFile(folder / PROGRESS_FILE, create=True)
     samples = load_samples(plan.dataset, plan.sample_count, plan.seeds.data)
-    model = load_model(spec)
+    model = _load_model(spec)
     with torch.inference_mode():
         reference = reference_logits(model, samples, configuration)
         parent.say("phase", phase="building")
-        build_started = monotonic()
-        execution = execution_of(spec)
+        build_started = time.monotonic()
+        execution = _execution_of(spec)
         any_size = measurement.scenario is Scenario.SERVER
         engine = make_engine(
             model,
@@ -103,7 +95,7 @@ def measure(spec: MeasureSpec, folder: Path, parent: Parent) -> Outcome:
             host_to_device=measurement.host_to_device,
         )
         engine.finish(engine.submit(range(measurement.batch_size)))
-        build_s = monotonic() - build_started
+        build_s = time.monotonic() - build_started
         parent.say("phase", phase="checking")
         correctness = check(
             engine,
@@ -124,15 +116,41 @@ def measure(spec: MeasureSpec, folder: Path, parent: Parent) -> Outcome:
         progress.reset()
         quiet_collector()
         parent.say("phase", phase="measuring", total=load.samples)
-        window_start = monotonic()
+        window_start = time.monotonic()
         batches = run_load(load, engine, folder, progress.count)
-        window_end = monotonic()
+        window_end = time.monotonic()
     parent.say("phase", phase="collecting")
     return _collect(
         folder, load, batches,
         warm_up=warmed, correctness=correctness, execution=execution, engine=engine.describe(),
         build_s=build_s, window=(window_start, window_end),
     )  # fmt: skip
+
+
+def _execution_of(spec: MeasureSpec) -> Execution:
+    """Return the execution path of one measurement, ``auto`` resolved."""
+    if spec.measurement.execution is spec.plan.execution:
+        return spec.configuration.execution
+    return resolve_execution(
+        spec.measurement.execution, spec.configuration.on_gpu, detect_hardware()
+    )
+
+
+def _load_model(spec: MeasureSpec) -> torch.nn.Module:
+    """Build the session's model and make sure that it is the one that was prepared.
+
+    Raises:
+        MeasurementError: the weights changed since.
+    """
+    from benchmark.model import build, weights_sha256
+
+    path = Path(spec.weights.path) if spec.weights.path else None
+    model = build(path, spec.plan.seeds.data)
+    if weights_sha256(model) != spec.weights.sha256:
+        raise MeasurementError(
+            "The weights changed while the benchmark ran.", "Leave the weights file alone."
+        )
+    return model
 
 
 def make_load(spec: MeasureSpec, warmed: WarmUp) -> Load:
@@ -176,11 +194,11 @@ def warm_up(
     """Run full batches, ``depth`` of them on their way, until throughput and clock have settled."""
     rates: list[float] = []
     clocks: list[float] = []
-    started = monotonic()
+    started = time.monotonic()
     batch_count = 0
     steady = False
     on_the_way: deque[int] = deque()
-    while (elapsed := monotonic() - started) < plan.maximum_s:
+    while (elapsed := time.monotonic() - started) < plan.maximum_s:
         if elapsed >= plan.minimum_s and steady:
             break
         interval_started = time.perf_counter_ns()
@@ -204,7 +222,7 @@ def warm_up(
     # The first interval still pays for what is made on first use.
     counted = rates[1:] or rates
     return WarmUp(
-        duration_s=monotonic() - started,
+        duration_s=time.monotonic() - started,
         batches=batch_count,
         settled=steady,
         samples_per_s=statistics.median(counted[-_SETTLED_INTERVALS:]),

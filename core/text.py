@@ -8,8 +8,8 @@ _LONGEST_LINE = 20_000
 
 
 def harmless(text: str) -> str:
-    """Return one printable line: control, escape, bidirectional and zero-width characters become
-    visible escapes, tabs become spaces, and a very long line is cut with a note.
+    """Return one printable line: control, escape, bidirectional, zero-width and unassigned
+    characters become visible escapes, tabs become spaces, and a very long line is cut with a note.
     """
     if len(text) > _LONGEST_LINE:
         text = f"{text[:_LONGEST_LINE]} [{len(text) - _LONGEST_LINE} more characters]"
@@ -21,9 +21,12 @@ def harmless(text: str) -> str:
 def _visible(character: str) -> str:
     if character == "\t":
         return "    "
-    # Cc: controls; Cf: bidirectional marks and zero-width; Cs: lone surrogates; Z*: line ends.
+    # C*: controls, bidirectional marks and zero-width, surrogates, private use and unassigned;
+    # Zl, Zp: line ends.
     category = unicodedata.category(character)
-    if category in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+    if category.startswith("C") or category in ("Zl", "Zp"):
         code = ord(character)
-        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+        if code < 0x100:
+            return f"\\x{code:02x}"
+        return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
     return character

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from benchmark.errors import writing
 from benchmark.plan import Plan
+from benchmark.process import environment_of_child
 from core.run.events import RunCreated, RunState, Stage
 from core.run.journal import Journal, Run
 from core.run.liveness import identify, this_host
@@ -80,20 +80,14 @@ def start_process(journal: Journal, run: Run, arguments: Sequence[str]) -> subpr
     """Start ``gpubench-tui`` with these arguments in a session of its own, so that neither the
     terminal's end nor its Ctrl-C reaches it. What it says itself goes to the run's log.
     """
-    here = str(Path(__file__).resolve().parents[2])
-    environment = dict(os.environ)
-    environment["PYTHONPATH"] = os.pathsep.join(
-        part for part in (here, environment.get("PYTHONPATH")) if part
-    )
     log = run.folder / LOG_FILE
     with writing(log), log.open("ab") as output:
         process = subprocess.Popen(
-            # -P: the user's working directory may hold a package of the same name.
             [sys.executable, "-P", "-m", "core.cli", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=environment,
+            env=environment_of_child(),
             start_new_session=True,
         )
     # The process notes itself too; until then a quick end must already be seen as one.

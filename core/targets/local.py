@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from benchmark.errors import OutputError, writing
 from benchmark.files import write_atomically
-from benchmark.parenthood import ASKED_BY
+from benchmark.process import ASKED_BY, environment_of_child
 from benchmark.progress import Failed, Finished, parse_progress
 from benchmark.results import RESULT_FILE, read_result
 from core.errors import StageError
@@ -147,7 +147,7 @@ class Job:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=_LONGEST_LINE,
-            env=_environment(),
+            env=environment_of_child(**{ASKED_BY: "1"}),
             start_new_session=True,
         )
         assert process.stdout is not None
@@ -222,13 +222,6 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
-
-
-def _environment() -> dict[str, str]:
-    here = str(Path(__file__).resolve().parents[2])
-    inherited = os.environ.get("PYTHONPATH")
-    path = os.pathsep.join(part for part in (here, inherited) if part)
-    return {**os.environ, "PYTHONPATH": path, ASKED_BY: "1"}
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.child import settle_process
 from benchmark.configuration import Configuration, detect_hardware, resolve
 from benchmark.dataset import load_samples
 from benchmark.engine import make_engine
 from benchmark.model import build
 from benchmark.plan import Execution, MemoryFormat, Precision, load_profile
+from benchmark.process import settle_process
 from tests.performance.pairs import Outcome, interleave, ratio, spread
 
 if TYPE_CHECKING:

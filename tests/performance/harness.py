@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmark.child import settle_process
 from benchmark.configuration import Configuration, detect_hardware, resolve
 from benchmark.dataset import load_samples
 from benchmark.engine import Engine, make_engine
@@ -18,6 +17,7 @@ from benchmark.loadgen import Load, run_load
 from benchmark.loadgen_log import read_queries, read_verdict
 from benchmark.model import build, prepare
 from benchmark.plan import Execution, Scenario, load_profile
+from benchmark.process import settle_process
 from tests.performance.pairs import Outcome, interleave, ratio, spread
 
 _SAMPLES = 64
