@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from benchmark import attestation
 from benchmark.environment import GpuInfo, gpu_info
 from benchmark.errors import WorkError
 from benchmark.measure import Outcome
-from benchmark.plan import Measurement, Plan, Scenario
+from benchmark.plan import Execution, Measurement, Plan, Scenario
 from benchmark.progress import Emit, Finished, MeasurementFinished, Remarked
 from benchmark.progress import Prepared as PreparedRecord
 from benchmark.protocol import Prepared
@@ -51,10 +50,11 @@ class Judge:
             nvml_virtualization=self._identity.virtualization_mode if self._identity else None
         )
         self.results: list[MeasurementResult] = []
-        self._rates: dict[tuple[Any, ...], float] = {}
-        self._offline: dict[tuple[Any, ...], float] = {}
+        self._rates: dict[str, float] = {}
+        self._offline: dict[tuple[int, Execution, bool], float] = {}
 
     def announce(self) -> None:
+        """Say what is measured, with what, and under which hypervisor."""
         configuration, weights = self.prepared.configuration, self.prepared.weights
         self._session.emit(
             PreparedRecord(
@@ -79,11 +79,11 @@ class Judge:
         if measurement.scenario is not Scenario.SERVER:
             return None
         server = self._session.plan.server
-        key = _path_of(measurement)
-        given = server.arrival_rates.get(measurement.batch_size) or self._rates.get(key)
+        name = measurement.name
+        given = server.arrival_rates.get(name) or self._rates.get(name)
         if given is not None:
             return given
-        offline = self._offline.get(key)
+        offline = self._offline.get(_path_of(measurement))
         return server.load * offline if offline is not None else None
 
     def result_of(
@@ -96,6 +96,7 @@ class Judge:
         telemetry: Telemetry,
         death: str,
     ) -> MeasurementResult:
+        """Return a measurement's record, judged by LoadGen, the telemetry and its own end."""
         window = Window(start_s=outcome.window[0], end_s=outcome.window[1]) if outcome else None
         reasons = list(void_reasons(telemetry, window))
         if death:
@@ -109,7 +110,7 @@ class Judge:
         relative = folder.relative_to(self._session.output)
         values = outcome.model_dump(exclude={"window", "execution", "raw_files"}) if outcome else {}
         return MeasurementResult(
-            **{**_NOTHING, **values},
+            **values,
             name=measurement.name,
             scenario=measurement.scenario,
             batch_size=measurement.batch_size,
@@ -127,17 +128,23 @@ class Judge:
             ),
         )
 
-    def add(self, result: MeasurementResult) -> None:
+    def add(self, measurement: Measurement, result: MeasurementResult) -> None:
+        """Take one result in, note its rates for Server, and write the file."""
         self.results.append(result)
-        key = (result.batch_size, self._asked(result), result.host_to_device)
+        key = _path_of(measurement)
         if result.scenario is Scenario.OFFLINE and result.throughput_samples_per_s:
             self._offline.setdefault(key, result.throughput_samples_per_s)
         if result.arrival_rate_qps:
-            self._rates.setdefault(key, result.arrival_rate_qps)
+            self._rates.setdefault(measurement.name, result.arrival_rate_qps)
         self._session.emit(_finished_record(result))
         self._write(complete=False)
 
     def finish(self) -> Result:
+        """Write the complete file.
+
+        Raises:
+            WorkError: there is no measurement that can be used.
+        """
         result = self._write(complete=True)
         good = sum(not measurement.void for measurement in self.results)
         if good == 0:
@@ -155,11 +162,6 @@ class Judge:
             )
         )
         return result
-
-    def _asked(self, result: MeasurementResult) -> str:
-        """Return the execution path by the plan's word for it, as :func:`_path_of` has it."""
-        asked = {m.name: m.execution for m in self._session.plan.measurements()}
-        return str(asked[result.name])
 
     def _gpu_info(self) -> GpuInfo:
         return gpu_info(self.prepared.environment)
@@ -188,26 +190,8 @@ class Judge:
         return result
 
 
-_NOTHING: dict[str, Any] = {
-    "duration_s": None,
-    "loadgen": None,
-    "queries": None,
-    "samples": None,
-    "throughput_samples_per_s": None,
-    "latency": None,
-    "arrival_rate_qps": None,
-    "latency_bound_ms": None,
-    "maximum_wait_ms": None,
-    "batch_sizes": None,
-    "warm_up": None,
-    "correctness": None,
-    "engine": {},
-    "build_s": None,
-}
-
-
-def _path_of(measurement: Measurement) -> tuple[Any, ...]:
-    return (measurement.batch_size, str(measurement.execution), measurement.host_to_device)
+def _path_of(measurement: Measurement) -> tuple[int, Execution, bool]:
+    return (measurement.batch_size, measurement.execution, measurement.host_to_device)
 
 
 def _finished_record(result: MeasurementResult) -> MeasurementFinished:

@@ -22,6 +22,9 @@ TRACE_FILE = "mlperf_log_trace.json"
 
 _MARK = ":::MLLOG "
 
+# What C++ prints for the rate of a single query, which took no time from the first to the last.
+_NO_NUMBER = re.compile(r'(?<="value": )-?(?:nan|inf)(?=,)')
+
 
 class LoadgenVerdict(Record):
     """LoadGen's own word on one test."""
@@ -48,7 +51,7 @@ def read_verdict(folder: Path) -> LoadgenVerdict:
         key, value = str(entry.get("key", "")), entry.get("value")
         if key == "loadgen_version":
             version = str(value)
-        elif key.startswith("result_"):
+        elif key.startswith("result_") and value is not None:
             results[key.removeprefix("result_")] = (
                 float(value)
                 if isinstance(value, int | float) and not isinstance(value, bool)
@@ -100,7 +103,7 @@ def _detail_entries(path: Path) -> Iterator[dict[str, Any]]:
         with path.open(encoding="utf-8", errors="replace") as stream:
             for line in stream:
                 if line.startswith(_MARK):
-                    entry = json.loads(line.removeprefix(_MARK))
+                    entry = json.loads(_NO_NUMBER.sub("null", line.removeprefix(_MARK)))
                     if isinstance(entry, dict):
                         yield entry
     except (OSError, json.JSONDecodeError) as error:

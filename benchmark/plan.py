@@ -139,9 +139,9 @@ class ServerPlan(Record):
 
     load: float = Field(default=0.7, gt=0, lt=1)
     """Arrival rate as a fraction of the same batch size's Offline rate in this run."""
-    arrival_rates: dict[BatchSize, Rate] = Field(default_factory=dict)
-    """Arrival rates by batch size in queries/s, taken from the first leg so that both carry the
-    same load; a batch size that is absent gets ``load`` times its Offline rate."""
+    arrival_rates: dict[str, Rate] = Field(default_factory=dict)
+    """Arrival rates by measurement (``server-b8``) in queries/s, taken from the first leg so that
+    both carry the same load; one that is absent gets ``load`` times its Offline rate."""
     maximum_wait_ms: float = Field(default=2.0, ge=0, le=10_000, allow_inf_nan=False)
     """How long a sample may wait for others to fill its batch while the SUT is idle."""
     percentile: float = Field(default=0.99, ge=0.5, lt=1)
@@ -192,6 +192,9 @@ class Plan(Record):
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"the same measurement stands twice: {', '.join(repeated)}")
+        servers = {m.name for m in self.measurements() if m.scenario is Scenario.SERVER}
+        if strangers := sorted(self.server.arrival_rates.keys() - servers):
+            raise ValueError(f"server.arrival_rates names no Server measurement: {strangers[0]}")
         for scenario_plan in self.scenarios:
             largest = max(scenario_plan.batch_sizes)
             if largest > self.sample_count:

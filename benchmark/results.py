@@ -91,7 +91,7 @@ class BatchSizes(Record):
 
 
 class MeasurementResult(Record):
-    """One measurement: one scenario at one batch size in one process."""
+    """One measurement: one scenario at one batch size in one process; null where it died before."""
 
     name: str
     scenario: Scenario
@@ -101,28 +101,28 @@ class MeasurementResult(Record):
     execution: Execution
     host_to_device: bool
     started_at: AwareDatetime
-    duration_s: float | None
+    duration_s: float | None = None
     """LoadGen's timed part."""
     void: bool
     """Kept and shown, not used."""
     void_reasons: tuple[str, ...]
     remarks: tuple[str, ...]
-    loadgen: LoadgenVerdict | None
-    queries: int | None
-    samples: int | None
-    throughput_samples_per_s: float | None
-    latency: Latency | None
-    arrival_rate_qps: float | None
-    latency_bound_ms: float | None
-    maximum_wait_ms: float | None
-    batch_sizes: BatchSizes | None
-    warm_up: WarmUp | None
-    correctness: Correctness | None
-    engine: dict[str, Any]
-    build_s: float | None
+    loadgen: LoadgenVerdict | None = None
+    queries: int | None = None
+    samples: int | None = None
+    throughput_samples_per_s: float | None = None
+    latency: Latency | None = None
+    arrival_rate_qps: float | None = None
+    latency_bound_ms: float | None = None
+    maximum_wait_ms: float | None = None
+    batch_sizes: BatchSizes | None = None
+    warm_up: WarmUp | None = None
+    correctness: Correctness | None = None
+    engine: dict[str, Any] = Field(default_factory=dict)
+    build_s: float | None = None
     """Loading, compiling and capturing, before the warm-up."""
-    telemetry: TelemetrySummary | None
-    raw_files: tuple[RawFile, ...]
+    telemetry: TelemetrySummary | None = None
+    raw_files: tuple[RawFile, ...] = ()
 
 
 class Result(Record):
@@ -149,23 +149,10 @@ class Result(Record):
     content_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Over the rest of the file, keys sorted: shows whether it was edited after it was written."""
 
-    def offline_rate(self, batch_size: int) -> float | None:
-        """Return the first good Offline throughput at ``batch_size`` in samples/s."""
-        return next(
-            (
-                measurement.throughput_samples_per_s
-                for measurement in self.benchmarks
-                if measurement.scenario is Scenario.OFFLINE
-                and measurement.batch_size == batch_size
-                and not measurement.void
-            ),
-            None,
-        )
-
-    def arrival_rates(self) -> dict[int, float]:
-        """Return the Server arrival rates that this run used, by batch size, in queries/s."""
+    def arrival_rates(self) -> dict[str, float]:
+        """Return the Server arrival rates that this run used, by measurement, in queries/s."""
         return {
-            measurement.batch_size: measurement.arrival_rate_qps
+            measurement.name: measurement.arrival_rate_qps
             for measurement in self.benchmarks
             if measurement.arrival_rate_qps is not None
         }

@@ -60,7 +60,8 @@ class Session:
             estimate = Estimate(self.plan)
             for block in range(1, self.plan.repeats + 1):
                 for measurement in measurements:
-                    judge.add(self._measure(measurement, block, total, judge, estimate))
+                    result = self._measure(measurement, block, total, judge, estimate)
+                    judge.add(measurement, result)
             return judge.finish()
         finally:
             if gpu is not None:
@@ -68,14 +69,13 @@ class Session:
 
     def _prepare(self) -> Prepared:
         folder = self.output / ".prepare"
-        run_child(
-            self.stop, folder, PrepareSpec(plan=self.plan), lambda _message: None, lambda: None
-        )
-        prepared = Prepared.model_validate_json((folder / OUTCOME_FILE).read_bytes())
-        for name in (OUTCOME_FILE, SPEC_FILE):
-            (folder / name).unlink(missing_ok=True)
-        folder.rmdir()
-        return prepared
+        try:
+            run_child(
+                self.stop, folder, PrepareSpec(plan=self.plan), lambda _message: None, lambda: None
+            )
+            return Prepared.model_validate_json((folder / OUTCOME_FILE).read_bytes())
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _open_gpu(self, prepared: Prepared) -> NvmlSource | None:
         if not prepared.configuration.on_gpu:

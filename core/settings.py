@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from benchmark.plan import Allocator, Execution, MemoryFormat, Precision
 from benchmark.validation import Record, findings
@@ -23,7 +23,29 @@ ENVIRONMENT_PREFIX = "GPUBENCH_"
 CONFIG_VARIABLE = "GPUBENCH_CONFIG"
 LOCAL_CONFIG = "gpubench.toml"
 
-Text = Annotated[str, Field(min_length=1, max_length=4096)]
+
+def _usable_text(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("holds a NUL character")
+    return text
+
+
+def _usable_folder(folder: Path) -> Path:
+    """Make a path mean the same to the run's own process, wherever it works."""
+    _usable_text(str(folder))
+    try:
+        whole = folder.expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError("names a home folder that is not known") from error
+    try:
+        str(whole).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("is not UTF-8 text") from error
+    return whole
+
+
+Text = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_usable_text)]
+Folder = Annotated[Path, AfterValidator(_usable_folder)]
 
 
 class Settings(Record):
@@ -60,9 +82,9 @@ class Settings(Record):
     arrival_rates_from: Text = "auto"
     """Whose Server arrival rates to use: a run, a leg, a result file or `none`. auto: `none` for
     the leg baseline, the latest good baseline with the same Server measurements for any other."""
-    results_dir: Path = Path("results")
+    results_dir: Folder = Path("results")
     """Where results go, relative to the working directory."""
-    state_dir: Path = Path("~/.local/state/gpubench-tui")
+    state_dir: Folder = Path("~/.local/state/gpubench-tui")
     """Where the journal is. Default: $XDG_STATE_HOME/gpubench-tui."""
 
 
@@ -104,17 +126,7 @@ def load_settings(
         settings = Settings.model_validate(merged)
     except ValidationError as error:
         raise SettingsError(_sentence(error, origins)) from error
-    return Loaded(_absolute(settings), origins)
-
-
-def _absolute(settings: Settings) -> Settings:
-    """Make paths mean the same to the run's own process, wherever it works."""
-    return settings.model_copy(
-        update={
-            "results_dir": settings.results_dir.expanduser().absolute(),
-            "state_dir": settings.state_dir.expanduser().absolute(),
-        }
-    )
+    return Loaded(settings, origins)
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -135,9 +147,12 @@ def _state_default(environment: Mapping[str, str]) -> tuple[dict[str, Any], dict
 def _find_config(named: str | None, environment: Mapping[str, str]) -> Path | None:
     explicit = named or environment.get(CONFIG_VARIABLE)
     if explicit:
-        return Path(explicit).expanduser()
+        return Path(os.path.expanduser(explicit))
     home = environment.get("XDG_CONFIG_HOME") or "~/.config"
-    candidates = (Path(LOCAL_CONFIG), Path(home).expanduser() / "gpubench-tui" / "config.toml")
+    candidates = (
+        Path(LOCAL_CONFIG),
+        Path(os.path.expanduser(home)) / "gpubench-tui" / "config.toml",
+    )
     return next((path for path in candidates if path.is_file()), None)
 
 

@@ -35,7 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Only the verb's own module is imported: --help must not pay for any of them.
     verb = cast(_Verb, importlib.import_module(f"core.cli.{options.module}"))
     try:
-        return _execute(verb, options)
+        code = _execute(verb, options)
+        # Here, where a reader that went away is expected, and not at the interpreter's end.
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:
         # The reader went away (`| head`); Python would complain once more at its own end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

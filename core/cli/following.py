@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -115,5 +116,6 @@ class _Stopper:
         if process is None or not process.alive():
             return
         self._display.say("Ending it at once." if self._asked else "Stopping the run ...")
-        os.kill(process.pid, signal.SIGKILL if self._asked else signal.SIGINT)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL if self._asked else signal.SIGINT)
         self._asked = True

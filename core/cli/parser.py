@@ -1,11 +1,12 @@
-"""The command line's grammar. Imports argparse and nothing else: --help must be quick."""
+"""The command line's grammar. Imports argparse and hardly more: --help must be quick."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, NoReturn
 
 from core import __version__
+from core.text import harmless
 
 _DESCRIPTION = "Measures what a hypervisor layer really costs a GPU workload."
 _EXIT_CODES = (
@@ -57,11 +58,16 @@ class Options(argparse.Namespace):
         return {name: getattr(self, name, None) for name in (*RUN_FLAGS, *COMMON_FLAGS)}
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; argparse would print the whole usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {harmless(message)} (--help lists what there is)\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = argparse.ArgumentParser(
-        prog="gpubench-tui", description=_DESCRIPTION, epilog=_EXIT_CODES
-    )
+    parser = _Parser(prog="gpubench-tui", description=_DESCRIPTION, epilog=_EXIT_CODES)
     parser.add_argument("--version", action="version", version=f"gpubench-tui {__version__}")
     parser.add_argument(
         "--no-ui", action="store_true", help="run the command without the console (for scripts)"

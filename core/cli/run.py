@@ -47,7 +47,10 @@ def execute(options: Options) -> int:
             # The process is left alone on purpose; Popen would complain.
             process.returncode = 0
             return 0
-        return follow_to_end(journal, run.id, display_for(options), stop_on_interrupt=True)
+        code = follow_to_end(journal, run.id, display_for(options), stop_on_interrupt=True)
+        # Its last event is in the journal before STATUS.md is written.
+        process.wait()
+        return code
 
 
 def equivalent_command(options: Options) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -27,7 +28,8 @@ def execute(options: Options) -> int:
             raise WorkError(
                 f"Run {run.id} is not a process of this machine.", f"Stop it on {run.host}."
             )
-        os.kill(run.process.pid, signal.SIGINT)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(run.process.pid, signal.SIGINT)
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:
             if not run.process.alive():

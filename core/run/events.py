@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
 from benchmark import progress
 from benchmark.validation import Tolerant
@@ -137,6 +137,12 @@ class RunFinished(Tolerant):
     remedy: str = ""
 
 
+class Unrecognised(Tolerant):
+    """An event of a newer version: it is passed on as it is and means nothing here."""
+
+    event: str
+
+
 RunRecord = (
     RunCreated
     | RunStarted
@@ -149,9 +155,21 @@ RunRecord = (
     | ResultsStored
     | RunFinished
 )
-AnyRecord = RunRecord | progress.ProgressRecord
+KnownRecord = RunRecord | progress.ProgressRecord
+AnyRecord = KnownRecord | Unrecognised
 
-_ADAPTER: TypeAdapter[AnyRecord] = TypeAdapter(Annotated[AnyRecord, Field(discriminator="event")])
+_ADAPTER: TypeAdapter[KnownRecord] = TypeAdapter(
+    Annotated[KnownRecord, Field(discriminator="event")]
+)
+
+
+def _record(document: dict[str, Any]) -> AnyRecord:
+    try:
+        return _ADAPTER.validate_python(document)
+    except ValidationError as error:
+        if any(detail["type"] == "union_tag_invalid" for detail in error.errors()):
+            return Unrecognised.model_validate(document)
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +213,7 @@ def parse_event(line: str) -> Event:
             time=datetime.fromisoformat(document.pop("time")),
             stage=Stage(stage) if (stage := document.pop("stage")) is not None else None,
             log_position=int(document.pop("log_position")),
-            record=_ADAPTER.validate_python(document),
+            record=_record(document),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"an event lacks {error}") from error

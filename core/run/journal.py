@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from benchmark.plan import Plan
+from benchmark.validation import sentence_of
 from core.errors import JournalError, RunNotFoundError
-from core.run.events import AnyRecord, Event, RunState, Stage, parse_event
+from core.run.events import AnyRecord, Event, RunFinished, RunState, Stage, parse_event
 from core.run.liveness import ProcessIdentity, this_host
 
 FILE_NAME = "journal.db"
@@ -62,7 +65,6 @@ class Run:
     leg: str
     profile: str
     folder: Path
-    plan: Plan
     state: RunState
     """As stored; :meth:`Journal.state_now` also sees a missing process."""
     created_at: datetime
@@ -73,7 +75,7 @@ class Run:
 
 
 _COLUMNS = (
-    "id, target, leg, profile, folder, plan, state, created_at, finished_at, exit_code, host, "
+    "id, target, leg, profile, folder, state, created_at, finished_at, exit_code, host, "
     "pid, process_started"
 )
 
@@ -131,25 +133,23 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def create_run(self, run: Run) -> None:
+    def create_run(self, run: Run, plan: Plan) -> None:
         """Write a new run down, before anything of it exists."""
         with self._transaction() as connection:
             connection.execute(
-                f"INSERT INTO runs ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                "INSERT INTO runs "
+                "(id, target, leg, profile, folder, plan, state, created_at, host) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     run.id,
                     run.target,
                     run.leg,
                     run.profile,
                     str(run.folder),
-                    run.plan.model_dump_json(),
+                    plan.model_dump_json(),
                     run.state.value,
                     run.created_at.isoformat(),
-                    None,
-                    None,
                     run.host,
-                    None,
-                    None,
                 ),
             )
 
@@ -171,7 +171,11 @@ class Journal:
         stage: Stage | None = None,
         log_position: int = 0,
     ) -> Event:
-        """Add an event at the end of a run's stream and return it."""
+        """Add an event at the end of a run's stream and return it.
+
+        ``run_finished`` also becomes the run's stored state, in the same step: nobody sees one
+        without the other.
+        """
         with self._transaction() as connection:
             last = connection.execute(
                 "SELECT coalesce(max(sequence), 0) FROM events WHERE run = ?", (run_id,)
@@ -188,15 +192,12 @@ class Journal:
                 "INSERT INTO events (run, sequence, line) VALUES (?, ?, ?)",
                 (run_id, event.sequence, event.to_line()),
             )
+            if isinstance(record, RunFinished):
+                connection.execute(
+                    "UPDATE runs SET state = ?, exit_code = ?, finished_at = ? WHERE id = ?",
+                    (record.state.value, record.exit_code, time.isoformat(), run_id),
+                )
         return event
-
-    def finish(self, run_id: str, state: RunState, exit_code: int, time: datetime) -> None:
-        """Write a run's end down."""
-        with self._transaction() as connection:
-            connection.execute(
-                "UPDATE runs SET state = ?, exit_code = ?, finished_at = ? WHERE id = ?",
-                (state.value, exit_code, time.isoformat(), run_id),
-            )
 
     def lines(self, run_id: str, after: int = 0) -> list[tuple[int, str]]:
         """Return (sequence, JSON line) of the events after sequence ``after``."""
@@ -218,6 +219,24 @@ class Journal:
                 f"SELECT {_COLUMNS} FROM runs ORDER BY created_at DESC, id DESC"
             ).fetchall()
         return [_run(row) for row in rows]
+
+    def plan(self, run_id: str) -> Plan:
+        """Return the plan that was stored with a run.
+
+        Raises:
+            JournalError: another version of this program stored it, and this one cannot run it.
+        """
+        with self._explained():
+            row = self._connection.execute(
+                "SELECT plan FROM runs WHERE id = ?", (run_id,)
+            ).fetchone()
+        try:
+            return Plan.model_validate_json(str(row[0]))
+        except ValidationError as error:
+            raise JournalError(
+                f"The plan of run {run_id} is of another version: {sentence_of(error)}.",
+                "Use the version of gpubench-tui that started the run.",
+            ) from error
 
     def run(self, name: str) -> Run:
         """Return the run with this id, unique beginning of an id, or ``latest``.
@@ -288,7 +307,7 @@ class Journal:
 
 
 def _run(row: tuple[object, ...]) -> Run:
-    run_id, target, leg, profile, folder, plan, state, created, finished, code, *process = row
+    run_id, target, leg, profile, folder, state, created, finished, code, *process = row
     host, pid, started = process
     return Run(
         id=str(run_id),
@@ -296,7 +315,6 @@ def _run(row: tuple[object, ...]) -> Run:
         leg=str(leg),
         profile=str(profile),
         folder=Path(str(folder)),
-        plan=Plan.model_validate_json(str(plan)),
         state=RunState(str(state)),
         created_at=datetime.fromisoformat(str(created)),
         finished_at=datetime.fromisoformat(str(finished)) if finished else None,

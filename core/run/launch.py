@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from core.run.events import RunCreated, RunState, Stage
 from core.run.journal import Journal, Run
 from core.run.liveness import identify, this_host
 from core.run.log import LOG_FILE
+from core.run.process import STOPPING
 
 RUNS_FOLDER = "runs"
 
@@ -52,7 +54,6 @@ def create_run(journal: Journal, new: NewRun, clock: Callable[[], datetime]) -> 
         leg=new.leg,
         profile=new.plan.profile,
         folder=folder,
-        plan=new.plan,
         state=RunState.CREATED,
         created_at=now,
         finished_at=None,
@@ -60,7 +61,7 @@ def create_run(journal: Journal, new: NewRun, clock: Callable[[], datetime]) -> 
         host=this_host(),
         process=None,
     )
-    journal.create_run(run)
+    journal.create_run(run, new.plan)
     journal.append(
         run_id,
         RunCreated(
@@ -81,15 +82,21 @@ def start_process(journal: Journal, run: Run, arguments: Sequence[str]) -> subpr
     terminal's end nor its Ctrl-C reaches it. What it says itself goes to the run's log.
     """
     log = run.folder / LOG_FILE
-    with writing(log), log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "core.cli", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=environment_of_child(),
-            start_new_session=True,
-        )
+    # The process inherits the blocked signals: a stop that comes while it still starts waits until
+    # the run can answer it.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        with writing(log), log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "core.cli", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment_of_child(),
+                start_new_session=True,
+            )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     # The process notes itself too; until then a quick end must already be seen as one.
     if (identity := identify(process.pid)) is not None:
         journal.set_process(run.id, identity)

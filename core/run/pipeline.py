@@ -100,10 +100,20 @@ async def _run_stage(work: StageWork, context: StageContext) -> None:
     def elapsed() -> float:
         return round(time.monotonic() - started, 3)
 
+    def fault(error: BaseException) -> StageError:
+        sentence = f"Stage {work.stage} failed by a fault of this program: {error!r}."
+        remedy = "The traceback is in deployment.log; please report it."
+        context.emit(StageFailed(seconds=elapsed(), sentence=sentence, remedy=remedy))
+        return StageError(sentence, remedy)
+
     context.emit(StageStarted())
     try:
         summary = await work.run(context)
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or not task.cancelling():
+            # Nobody asked for it; left so, the stages that wait for this one would wait for ever.
+            raise fault(error) from error
         context.emit(StageStopped(seconds=elapsed()))
         raise
     except ProblemError as problem:
@@ -112,10 +122,7 @@ async def _run_stage(work: StageWork, context: StageContext) -> None:
         )
         raise
     except Exception as error:
-        sentence = f"Stage {work.stage} failed by a fault of this program: {error!r}."
-        remedy = "The traceback is in deployment.log; please report it."
-        context.emit(StageFailed(seconds=elapsed(), sentence=sentence, remedy=remedy))
-        raise StageError(sentence, remedy) from error
+        raise fault(error) from error
     context.emit(StageFinished(seconds=elapsed(), summary=summary))
 
 

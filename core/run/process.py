@@ -36,6 +36,9 @@ from core.run.view import RunView
 
 Clock = Callable[[], datetime]
 
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Blocked while a run cannot answer them: before its pipeline runs, and after."""
+
 
 def utc_now() -> datetime:
     """Return the time in UTC."""
@@ -58,6 +61,7 @@ class RunProcess:
     ) -> None:
         self._journal = journal
         self._run = run
+        self._plan = journal.plan(run.id)
         self._pipeline = pipeline
         self._results_dir = results_dir
         self._clock = clock
@@ -68,6 +72,13 @@ class RunProcess:
 
     def execute(self) -> int:
         """Run everything, write the end down and return the exit code."""
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        try:
+            return self._execute()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _execute(self) -> int:
         identity = identify()
         assert identity is not None
         self._journal.set_process(self._run.id, identity)
@@ -83,7 +94,6 @@ class RunProcess:
                 remedy=ending.remedy,
             ),
         )
-        self._journal.finish(self._run.id, ending.state, ending.exit_code, self._clock())
         self._log.close()
         return ending.exit_code
 
@@ -94,21 +104,37 @@ class RunProcess:
             loop.add_signal_handler(number, self._stop, work, signal.Signals(number).name)
         # A terminal that goes away is no reason to stop.
         loop.add_signal_handler(signal.SIGHUP, lambda: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         try:
             await work
         except asyncio.CancelledError:
-            return _Ending(
-                RunState.INTERRUPTED,
-                ExitCode.INTERRUPTED,
-                f"The run was interrupted ({self._stop_reason or 'cancelled'}).",
-                "What had finished is in its folder.",
-            )
+            return self._interrupted()
         except ProblemError as problem:
-            if isinstance(problem, StageError) and problem.__cause__ is not None:
-                for line in traceback.format_exception(problem.__cause__):
-                    self._log.write("run", line.rstrip())
+            self._log_cause(problem)
+            if self._stop_reason:
+                # What fails while it is being stopped is no failure of the run.
+                return self._interrupted()
             return _Ending(RunState.FAILED, problem.exit_code, problem.sentence, problem.remedy)
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         return _Ending(RunState.DONE, ExitCode.DONE, "The run is done.")
+
+    def _interrupted(self) -> _Ending:
+        return _Ending(
+            RunState.INTERRUPTED,
+            ExitCode.INTERRUPTED,
+            f"The run was interrupted ({self._stop_reason or 'cancelled'}).",
+            "What had finished is in its folder.",
+        )
+
+    def _log_cause(self, problem: ProblemError) -> None:
+        if not isinstance(problem, StageError) or problem.__cause__ is None:
+            return
+        # A full disk must not keep the run from saying how it ended.
+        with contextlib.suppress(ProblemError):
+            for entry in traceback.format_exception(problem.__cause__):
+                for line in entry.splitlines():
+                    self._log.write("run", line)
 
     def _stop(self, work: asyncio.Future[None], reason: str) -> None:
         if not self._stop_reason:
@@ -122,7 +148,7 @@ class RunProcess:
             leg=self._run.leg,
             folder=self._run.folder,
             results_dir=self._results_dir,
-            plan=self._run.plan,
+            plan=self._plan,
             emit=lambda record: self._emit(stage, record),
             log=self._log.write,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -50,15 +51,15 @@ def plan_of(settings: Settings, journal: Journal) -> tuple[Plan, str]:
 def _absolute(value: str) -> str:
     if value in ("auto", "random", "pretrained", "synthetic"):
         return value
-    return str(Path(value).expanduser().absolute())
+    return str(Path(os.path.expanduser(value)).absolute())
 
 
 def _arrival_rates(
     settings: Settings, plan: Plan, journal: Journal
-) -> tuple[dict[int, float], str]:
+) -> tuple[dict[str, float], str]:
     wanted = settings.arrival_rates_from
     needed = {
-        measurement.batch_size
+        measurement.name
         for measurement in plan.measurements()
         if measurement.scenario is Scenario.SERVER
     }
@@ -69,18 +70,17 @@ def _arrival_rates(
             return {}, ""
         return _rates_of_baseline(settings, needed)
     result = _result_named(wanted, settings, journal)
-    rates = {size: rate for size, rate in result.arrival_rates().items() if size in needed}
+    rates = _needed_rates(result, needed)
     missing = sorted(needed - rates.keys())
     if missing:
-        sizes = ", ".join(str(size) for size in missing)
         raise SettingsError(
-            f"{wanted} has no Server arrival rate at batch {sizes}, which the plan measures.",
+            f"{wanted} has no arrival rate for {', '.join(missing)}, which the plan measures.",
             "Name a run of the same profile, or use --arrival-rates-from none.",
         )
     return rates, f"Server arrival rates are those of run {result.run_id} ({result.leg})."
 
 
-def _rates_of_baseline(settings: Settings, needed: set[int]) -> tuple[dict[int, float], str]:
+def _rates_of_baseline(settings: Settings, needed: set[str]) -> tuple[dict[str, float], str]:
     path = settings.results_dir / "baseline" / RESULT_FILE
     if not path.exists():
         return {}, "There is no baseline yet: Server arrival rates come from this run's own rates."
@@ -91,7 +91,7 @@ def _rates_of_baseline(settings: Settings, needed: set[int]) -> tuple[dict[int, 
             f"The baseline's arrival rates cannot be taken over: {error.sentence}",
             "Measure the baseline again, or use --arrival-rates-from none.",
         ) from error
-    rates = {size: rate for size, rate in result.arrival_rates().items() if size in needed}
+    rates = _needed_rates(result, needed)
     if rates.keys() != needed:
         return {}, (
             "The baseline has other Server measurements: arrival rates come from this run's own "
@@ -100,12 +100,17 @@ def _rates_of_baseline(settings: Settings, needed: set[int]) -> tuple[dict[int, 
     return rates, f"Server arrival rates are those of the baseline, run {result.run_id}."
 
 
+def _needed_rates(result: Result, needed: set[str]) -> dict[str, float]:
+    return {name: rate for name, rate in result.arrival_rates().items() if name in needed}
+
+
 def _result_named(name: str, settings: Settings, journal: Journal) -> Result:
     for path in (
         Path(name),
         Path(name) / RESULT_FILE,
         settings.results_dir / name / RESULT_FILE,
     ):
-        if path.is_file():
+        # Unlike Path.is_file, it answers no for a name that is too long.
+        if os.path.isfile(path):
             return read_result(path)
     return read_result(journal.run(name).folder / RESULT_FILE)
