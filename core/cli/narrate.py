@@ -88,7 +88,7 @@ def sentence(event: Event) -> str:
         case events.RunCreated():
             return (
                 f"Run {event.run}: target {record.target}, leg {record.leg}, "
-                f"profile {record.profile}. Folder: {record.folder}"
+                f"profile {record.profile}. Folder: {record.folder} {record.note}"
             )
         case events.StageStarted():
             return f"[{event.stage}] started"

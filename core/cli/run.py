@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 
 from core.cli.following import display_for, follow_to_end
 from core.cli.opening import open_journal, settings_of
@@ -29,6 +28,7 @@ def execute(options: Options) -> int:
                 stages=Pipeline(local_stages(journal)).order,
                 results_dir=settings.results_dir,
                 command=equivalent_command(options),
+                note=note,
             ),
             utc_now,
         )
@@ -40,8 +40,6 @@ def execute(options: Options) -> int:
                 *("--state-dir", str(settings.state_dir)),
             ),
         )
-        if note and not options.quiet:
-            print(note, file=sys.stderr)
         if options.detach:
             print(run.id)
             # The process is left alone on purpose; Popen would complain.

@@ -56,6 +56,8 @@ class RunCreated(Tolerant):
     stages: tuple[Stage, ...]
     command: str
     """The headless command that does the same."""
+    note: str = ""
+    """Where the plan's Server arrival rates come from, if from another run."""
 
 
 class RunStarted(Tolerant):

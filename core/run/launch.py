@@ -34,6 +34,8 @@ class NewRun:
     results_dir: Path
     command: str
     """The headless command that does the same."""
+    note: str = ""
+    """What a reader should know of how the plan was made."""
 
 
 def create_run(journal: Journal, new: NewRun, clock: Callable[[], datetime]) -> Run:
@@ -71,6 +73,7 @@ def create_run(journal: Journal, new: NewRun, clock: Callable[[], datetime]) -> 
             folder=str(folder),
             stages=new.stages,
             command=new.command,
+            note=new.note,
         ),
         time=now,
     )
