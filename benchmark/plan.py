@@ -123,7 +123,7 @@ class WarmUpPlan(Record):
     """Warm-up runs until throughput (and the GPU's clock) have settled."""
 
     minimum_s: Seconds = 2.0
-    maximum_s: Seconds = 30.0
+    maximum_s: Seconds = 20.0
     tolerance: float = Field(default=0.05, gt=0, lt=1)
     """Settled means: the last batch times spread less than this around their median."""
 

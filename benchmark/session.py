@@ -6,6 +6,7 @@ after every measurement the result file on disk is whole, so that a stop keeps w
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime

@@ -88,8 +88,8 @@ def sentence(event: Event) -> str:
         case events.RunCreated():
             return (
                 f"Run {event.run}: target {record.target}, leg {record.leg}, "
-                f"profile {record.profile}. Folder: {record.folder} {record.note}"
-            )
+                f"profile {record.profile}. Folder: {record.folder}. {record.note}"
+            ).rstrip()
         case events.StageStarted():
             return f"[{event.stage}] started"
         case events.StageChecked() if not record.passed:
