@@ -235,6 +235,8 @@ def _read_document(path: Path) -> dict[str, Any]:
         raise ResultFileError(f"{path} is not a result file: it is not UTF-8 text.") from error
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
+        # Half of a surrogate pair can be escaped in JSON, and nothing could write it again.
+        json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise ResultFileError(f"{path} is not a result file: {reason}.") from error

@@ -19,7 +19,7 @@ from benchmark.judge import Judge, Labels
 from benchmark.measure import Outcome
 from benchmark.plan import Measurement, Plan
 from benchmark.progress import Emit, MeasurementStarted, Remarked, Started
-from benchmark.protocol import OUTCOME_FILE, SPEC_FILE, MeasureSpec, Prepared, PrepareSpec
+from benchmark.protocol import OUTCOME_FILE, MeasureSpec, Prepared, PrepareSpec
 from benchmark.results import MeasurementResult, Result
 from benchmark.telemetry import HostSource, NvmlSource, Sampler, TelemetryError
 from benchmark.watch import Watch

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol, cast
 
-from core.cli.parser import Options, build_parser
+from core.cli.parser import Options, build_execute_parser, build_parser
 
 
 class _Verb(Protocol):
@@ -19,12 +19,13 @@ class _Verb(Protocol):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    parser = build_parser()
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    parser = build_execute_parser() if given[:1] == ["_execute"] else build_parser()
     if "_ARGCOMPLETE" in os.environ:
         import argcomplete
 
         argcomplete.autocomplete(parser)
-    options = parser.parse_args(arguments, namespace=Options())
+    options = parser.parse_args(given, namespace=Options())
     if options.verb is None:
         parser.print_help(sys.stderr)
         print(
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 2
     # Only the verb's own module is imported: --help must not pay for any of them.
-    verb = cast(_Verb, importlib.import_module(f"core.cli.{options.module}"))
+    verb = cast(_Verb, importlib.import_module(f"core.cli.{options.module or options.verb}"))
     try:
         code = _execute(verb, options)
         # Here, where a reader that went away is expected, and not at the interpreter's end.

@@ -117,13 +117,18 @@ def build_parser() -> argparse.ArgumentParser:
 
     completion = _add(verbs, "completion", "print the shell's completion script")
     completion.add_argument("shell", choices=("bash", "zsh", "fish"), help="which shell")
+    return parser
 
-    # The run's own process; not for people, so it stands in no help.
-    execute = verbs.add_parser("_execute")
-    execute.set_defaults(module="execute")
-    execute.add_argument("run")
-    execute.add_argument("--results-dir", required=True)
-    execute.add_argument("--state-dir", required=True)
+
+def build_execute_parser() -> argparse.ArgumentParser:
+    """Return the grammar of the run's own process: not for people, so no help and no completion
+    names it.
+    """
+    parser = _Parser(prog="gpubench-tui")
+    parser.add_argument("verb", type=lambda word: word.removeprefix("_"))
+    parser.add_argument("run")
+    parser.add_argument("--results-dir", required=True)
+    parser.add_argument("--state-dir", required=True)
     return parser
 
 

@@ -149,7 +149,7 @@ def render_csv(result: Result) -> str:
         }
         writer.writerow(
             (
-                *(result.run_id, result.leg, _cell(result.gpu_info.name)),
+                *map(_cell, (result.run_id, result.leg, result.gpu_info.name)),
                 *(result.attestation.hypervisor.value, entry.scenario.value, entry.batch_size),
                 *(entry.execution.value, entry.host_to_device, entry.block, entry.void),
                 *(_cell("; ".join(entry.void_reasons)), entry.throughput_samples_per_s),

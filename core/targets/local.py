@@ -26,6 +26,7 @@ from core.run.journal import Journal
 from core.run.pipeline import StageContext, StageWork
 
 PLAN_FILE = "plan.json"
+_DISK_SPACE = "disk space"
 _NEEDED_BYTES = 512 * 2**20
 _NEEDED_MODULES = ("torch", "torchvision", "mlperf_loadgen", "numpy")
 # The benchmark answers SIGTERM within 2 s; what has not ended by then is killed.
@@ -60,7 +61,9 @@ class Preflight:
         if failed:
             sentence = "; ".join(f"{check.name}: {check.detail}" for check in failed)
             remedy = " ".join(check.remedy for check in failed)
-            raise StageError(f"This machine is not ready: {sentence}.", remedy, exit_code=2)
+            # A full disk is nobody's wrong input.
+            code = 1 if all(check.name == _DISK_SPACE for check in failed) else 2
+            raise StageError(f"This machine is not ready: {sentence}.", remedy, exit_code=code)
         warned = [check for check in checks if not check.passed]
         if warned:
             return "; ".join(check.detail for check in warned)
@@ -101,7 +104,7 @@ def _check_modules() -> StageChecked:
 def _check_disk(folder: Path) -> StageChecked:
     free = shutil.disk_usage(folder).free
     return StageChecked(
-        name="disk space",
+        name=_DISK_SPACE,
         passed=free >= _NEEDED_BYTES,
         detail=f"{free / 2**30:.1f} GiB free in {folder}",
         remedy=f"{_NEEDED_BYTES >> 20} MiB are needed: free some or set --results-dir.",

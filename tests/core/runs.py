@@ -64,7 +64,7 @@ def named_run(journal: Journal, name: str, plan: Plan | None = None, **values: A
     }
     run = Run(id=name, **(fields | values))
     journal.create_run(run, plan or small_plan())
-    return replace(run)
+    return run
 
 
 def execute(journal: Journal, run: Run, work: Work, results: Path, clock: Any = utc_now) -> int:

@@ -78,10 +78,12 @@ def test_the_last_event_and_the_stored_end_are_one_step(journal: Journal) -> Non
     assert (run.state, run.exit_code, run.finished_at) == (RunState.INTERRUPTED, 130, NOON)
 
 
-def test_an_event_of_an_unknown_run_is_refused(journal: Journal) -> None:
+def test_a_refused_event_leaves_nothing_and_the_journal_goes_on(journal: Journal) -> None:
+    named_run(journal, "run")
     with pytest.raises(JournalError):
         journal.append("nobody", Remarked(message="x"), time=NOON)
     assert journal.lines("nobody") == []
+    assert journal.append("run", Remarked(message="x"), time=NOON).sequence == 1
 
 
 class TestNames:
@@ -290,10 +292,15 @@ class TestRefusals:
             run = new_run(journal, results)
             ballast = fill(disk)
             written = 1
-            with pytest.raises(JournalError, match=re.compile("full", re.I)) as caught:
+
+            def append_until_it_fails() -> None:
+                nonlocal written
                 for _ in range(2000):
                     journal.append(run.id, Remarked(message="x" * 500), time=NOON)
                     written += 1
+
+            with pytest.raises(JournalError, match=re.compile("full", re.I)) as caught:
+                append_until_it_fails()
             assert_has_a_remedy(caught.value, state / FILE_NAME)
             assert "space" in caught.value.remedy
             assert len(journal.lines(run.id)) == written

@@ -55,9 +55,7 @@ def of(stage: Stage, *needs: Stage, work: Work = nothing) -> StandIn:
 
 
 def test_stages_run_in_the_order_of_their_needs(stream: Stream) -> None:
-    stream.run(
-        of(Stage.RESULTS, Stage.JOB), of(Stage.JOB, Stage.PREFLIGHT), of(Stage.PREFLIGHT)
-    )
+    stream.run(of(Stage.RESULTS, Stage.JOB), of(Stage.JOB, Stage.PREFLIGHT), of(Stage.PREFLIGHT))
     assert [(stage, record.event) for stage, record in stream.said] == [
         (stage, name)
         for stage in (Stage.PREFLIGHT, Stage.JOB, Stage.RESULTS)
