@@ -97,7 +97,7 @@ def _check_modules() -> StageChecked:
         name="benchmark installed",
         passed=not missing,
         detail=f"missing: {', '.join(missing)}" if missing else "torch, torchvision, LoadGen",
-        remedy="Install them: pip install 'gpubench-tui[local]'." if missing else "",
+        remedy="Install them, in a clone with: pip install -e '.[local]'." if missing else "",
     )
 
 

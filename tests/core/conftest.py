@@ -35,7 +35,7 @@ class CommandLine:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("GPUBENCH_", "XDG_", "_ARG", "COMP_"))
+            if not name.startswith(("GPUBENCH_", "XDG_", "_ARG", "COMP_", "PYTHONUNBUFFERED"))
         }
         return {
             **kept,
