@@ -6,7 +6,6 @@ A profile is a plan in TOML. The sizes of the ``reference`` profile are far belo
 
 from __future__ import annotations
 
-import json
 import tomllib
 from enum import StrEnum
 from importlib import resources
@@ -16,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from benchmark.errors import PlanError
-from benchmark.validation import Record, sentence_of
+from benchmark.validation import Record, sentence_of, validate_typed
 
 SHIPPED_PROFILES = ("reference", "quick")
 
@@ -268,9 +267,7 @@ def make_plan(values: dict[str, Any], source: str) -> Plan:
         PlanError: with every field that is wrong, in one sentence.
     """
     try:
-        # By way of JSON, because only there strict means: enumerations from their words, and no
-        # text or truth value taken for a number.
-        return Plan.model_validate_json(json.dumps(values, default=str), strict=True)
+        return validate_typed(Plan, values)
     except ValidationError as error:
         raise PlanError(f"{source} cannot be run: {sentence_of(error)}.") from error
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any, TypeVar
+
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Record(BaseModel):
@@ -42,6 +47,14 @@ def findings(error: ValidationError) -> list[tuple[str, str]]:
             message = f"{message} (got {_shown(detail['input'])})"
         found.append((field, message))
     return found
+
+
+def validate_typed(model: type[Model], values: dict[str, Any]) -> Model:
+    """Validate values from a file that has types of its own, where a number in quotes or a truth
+    value for a number is a mistake and no convenience. By way of JSON, because only there strict
+    still means: enumerations and paths from their words.
+    """
+    return model.model_validate_json(json.dumps(values, default=str), strict=True)
 
 
 def sentence_of(error: ValidationError) -> str:

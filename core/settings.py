@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from benchmark.plan import Allocator, Execution, MemoryFormat, Precision
-from benchmark.validation import Record, findings
+from benchmark.validation import Record, findings, validate_typed
 from core.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "GPUBENCH_"
@@ -113,8 +113,10 @@ def load_settings(
     variables = _from_environment(environment)
     sources.append((variables, {name: f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in variables}))
     path = _find_config(config_file, environment)
+    wrong: dict[str, str] = {}
     if path is not None:
         values = _read_config(path)
+        wrong = _wrong_types(values, path)
         sources.append((values, dict.fromkeys(values, str(path))))
     sources.append(_state_default(environment))
     merged: dict[str, Any] = {}
@@ -125,15 +127,32 @@ def load_settings(
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
-        raise SettingsError(_sentence(error, origins)) from error
+        raise _wrong_settings(_sentences(error, origins) | wrong) from error
+    if wrong:
+        raise _wrong_settings(wrong)
     return Loaded(settings, origins)
+
+
+def _wrong_types(values: dict[str, Any], path: Path) -> dict[str, str]:
+    try:
+        validate_typed(Settings, values)
+    except ValidationError as error:
+        found = _sentences(error, dict.fromkeys(values, str(path)))
+        # Defaults are checked along, and a path's default is no text of the file.
+        return {field: text for field, text in found.items() if field.partition(".")[0] in values}
+    return {}
+
+
+def _wrong_settings(sentences: Mapping[str, str]) -> SettingsError:
+    return SettingsError(f"Wrong settings: {'; '.join(sentences.values())}.")
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     return {
         name: environment[variable]
         for name in Settings.model_fields
-        if (variable := f"{ENVIRONMENT_PREFIX}{name.upper()}") in environment
+        # An empty variable is an unset one, as shells and other programs have it.
+        if environment.get(variable := f"{ENVIRONMENT_PREFIX}{name.upper()}")
     }
 
 
@@ -168,9 +187,9 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise SettingsError(f"Configuration file {path} is not valid TOML: {error}.") from error
 
 
-def _sentence(error: ValidationError, origins: Mapping[str, str]) -> str:
-    parts = []
-    for field, what in findings(error):
-        origin = origins.get(field.partition(".")[0], "default")
-        parts.append(f"{origin}: {field} {what}")
-    return f"Wrong settings: {'; '.join(parts)}."
+def _sentences(error: ValidationError, origins: Mapping[str, str]) -> dict[str, str]:
+    """Return a sentence for each field, which names where its value came from."""
+    return {
+        field: f"{origins.get(field.partition('.')[0], 'default')}: {field} {what}"
+        for field, what in findings(error)
+    }

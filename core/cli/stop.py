@@ -24,10 +24,12 @@ def execute(options: Options) -> int:
         if journal.state_now(run, utc_now()).ended:
             print(f"Run {run.id} has ended already.", file=sys.stderr)
             return 0
-        if run.host != this_host() or run.process is None:
+        if run.host != this_host():
             raise WorkError(
                 f"Run {run.id} is not a process of this machine.", f"Stop it on {run.host}."
             )
+        if run.process is None:
+            raise WorkError(f"Run {run.id} has no process yet.", "Try again in a second.")
         with contextlib.suppress(ProcessLookupError):
             os.kill(run.process.pid, signal.SIGINT)
         deadline = time.monotonic() + _PATIENCE_S

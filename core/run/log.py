@@ -31,7 +31,10 @@ class RunLog:
         """Append one line: its time in UTC, its source, its text."""
         stamp = self._clock().isoformat(timespec="milliseconds")
         with writing(self._path):
-            os.write(self._file, f"{stamp} [{source}] {harmless(text)}\n".encode())
+            line = f"{stamp} [{source}] {harmless(text)}\n".encode()
+            while line:
+                # Only a disk that fills up takes less than everything; the next call says so.
+                line = line[os.write(self._file, line) :]
 
     @property
     def position(self) -> int:

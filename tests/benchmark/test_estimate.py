@@ -118,6 +118,16 @@ def test_a_server_measurement_is_estimated_by_its_arrival_rate(rate: float) -> N
     assert whole - rest == pytest.approx(server_s, abs=0.11)
 
 
+def test_more_samples_than_were_promised_leave_nothing_to_wait_for() -> None:
+    clock = Clock()
+    plan = make_plan({"scenarios": [{"scenario": "Offline", "duration_s": 30}]}, "one measurement")
+    estimate = Estimate(plan, clock)
+    estimate.begin(plan.measurements()[0], None)
+    estimate.phase("measuring")
+    clock.now += 30
+    assert estimate.remaining(400, 300) == 0
+
+
 class AnySession(RuleBasedStateMachine):
     """Whatever a session does, the estimate is a time or nothing."""
 

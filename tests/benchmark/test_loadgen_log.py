@@ -87,6 +87,25 @@ def test_a_query_of_several_samples_ends_with_its_last_one() -> None:
     assert times[:, 2].min() == detail["result_min_query_latency_ns"]
 
 
+def sample(query: int, due_us: float, issued: int, complete: int) -> str:
+    return (
+        f'{{"name":"Sample","ph":"b","ts":{due_us},"args":{{"query_seq":{query},'
+        f'"issue_start_ns":{issued},"complete_ns":{complete}}}}},\n'
+    )
+
+
+def test_samples_may_stand_in_any_order_and_end_apart(tmp_path: Path) -> None:
+    trace = tmp_path / TRACE_FILE
+    trace.write_text(
+        '{"traceEvents":[\n'
+        + sample(1, 12.75, 30, 900)
+        + sample(0, 10.5, 20, 400)
+        + sample(0, 10.5, 20, 700)
+        + sample(0, 10.5, 20, 500)
+    )
+    assert read_queries(trace).tolist() == [[0, 20, 700], [2250, 30, 900]]
+
+
 loads = st.one_of(
     st.builds(server, st.integers(1, 8), st.integers(1, 150), st.just(20_000.0)),
     st.builds(single_stream, st.integers(1, 150)),

@@ -55,6 +55,12 @@ def test_an_order_statistic_is_the_value_with_that_share_below_it(
     assert order_statistic(numpy.array(ordered), thousandths / 1000) == ordered[index]
 
 
+@pytest.mark.parametrize(("percentile", "index"), [(0.9, 90), (0.29, 29), (0.57, 57)])
+def test_binary_fractions_do_not_shift_an_order_statistic(percentile: float, index: int) -> None:
+    # 0.29 * 100 is 28.999999999999996 in binary.
+    assert order_statistic(numpy.arange(100), percentile) == index
+
+
 @given(st.lists(st.floats(0, 1e9), min_size=1, max_size=50))
 def test_percentiles_grow_and_lie_among_the_values(values: list[float]) -> None:
     ordered = numpy.sort(numpy.array(values))
