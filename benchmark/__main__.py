@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import ProblemError
-from benchmark.plan import SHIPPED_PROFILES, Plan, load_profile, make_plan
+from benchmark.errors import InputError, ProblemError
+from benchmark.plan import (
+    LEG_PATTERN,
+    RUN_ID_PATTERN,
+    SHIPPED_PROFILES,
+    Plan,
+    load_profile,
+    make_plan,
+)
 from benchmark.process import ASKED_BY, die_with_parent
 from benchmark.progress import Failed, ProgressRecord
 
@@ -33,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         line.flush()
 
     try:
+        _check_names(options)
         plan = _plan(options)
         # Only now: the parser and a wrong profile must answer at once.
         from benchmark.children import Interrupted, StopSwitch
@@ -54,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
             emit(
                 Failed(
                     sentence="The benchmark was interrupted.",
-                    remedy="What had finished is in the result file.",
+                    remedy="The measurements that had finished, if any, are in the result file.",
                     exit_code=INTERRUPTED,
                 )
             )
@@ -68,6 +77,15 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.close()
         return 1
     return 0
+
+
+def _check_names(options: argparse.Namespace) -> None:
+    for flag, value, pattern in (
+        ("--leg", options.leg, LEG_PATTERN),
+        ("--run-id", options.run_id, RUN_ID_PATTERN),
+    ):
+        if not re.fullmatch(pattern, value):
+            raise InputError(f"{flag} {value!r:.60} is no label.", f"It must match {pattern}.")
 
 
 def _plan(options: argparse.Namespace) -> Plan:

@@ -145,6 +145,11 @@ def resolve_execution(execution: Execution, on_gpu: bool, hardware: Hardware) ->
         )
     if execution is Execution.JIT and on_gpu:
         raise PlanError("Execution path 'jit' is for a CPU.", "Use eager, graph, compile or auto.")
+    if execution is Execution.JIT and not hardware.python_runs_torchscript:
+        raise PlanError(
+            "Execution path 'jit' needs TorchScript, which torch does not support on this Python.",
+            "Use Python 3.13 or older, or eager, compile or auto.",
+        )
     if execution is Execution.COMPILE and not on_gpu and not hardware.cxx_compiler:
         raise PlanError(
             "Execution path 'compile' needs a C++ compiler, and none was found.",

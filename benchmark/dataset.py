@@ -78,13 +78,14 @@ def _load_image(path: Path) -> torch.Tensor:
             image = opened.convert("RGB")
     except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
         raise DatasetError(f"{path} is not an image that can be read.") from error
-    scale = _RESIZED / min(image.size)
+    # The middle of the image first: resized whole, a picture of one by a million pixels would
+    # take gigabytes.
+    side = min(image.size) * IMAGE_SIZE / _RESIZED
+    left, top = (image.width - side) / 2, (image.height - side) / 2
     image = image.resize(
-        (max(_RESIZED, round(image.width * scale)), max(_RESIZED, round(image.height * scale))),
+        (IMAGE_SIZE, IMAGE_SIZE),
         Image.Resampling.BILINEAR,
+        box=(left, top, left + side, top + side),
     )
-    left = (image.width - IMAGE_SIZE) // 2
-    top = (image.height - IMAGE_SIZE) // 2
-    image = image.crop((left, top, left + IMAGE_SIZE, top + IMAGE_SIZE))
     pixels = torch.from_numpy(numpy.asarray(image, dtype=numpy.float32) / 255.0)
     return (pixels - torch.tensor(_MEAN)) / torch.tensor(_DEVIATION)

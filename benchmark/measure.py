@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.configuration import Configuration, detect_hardware, resolve_execution
 from benchmark.correctness import Correctness, check, reference_logits
 from benchmark.engine import Engine, make_engine
-from benchmark.errors import MeasurementError
+from benchmark.errors import MeasurementError, writing
 from benchmark.files import file_sha256
 from benchmark.loadgen import Batches, Load, run_load
 from benchmark.loadgen_log import TRACE_FILE, LoadgenVerdict, read_queries, read_verdict
@@ -256,8 +256,7 @@ def _collect(folder: Path, load: Load, batches: Batches, **found: Any) -> Outcom
     verdict = read_verdict(folder)
     rows = numpy.array(batches.rows, dtype=numpy.int64)
     rows[:, :2] -= rows[0, 0]
-    numpy.save(folder / BATCHES_FILE, rows, allow_pickle=False)
-    raw = [_raw_file(folder / BATCHES_FILE, "int64 [batches, 3]: started ns, ended ns, samples")]
+    raw = [_save(folder / BATCHES_FILE, rows, "int64 [batches, 3]: started ns, ended ns, samples")]
     samples = int(rows[:, 2].sum())
     if load.scenario is Scenario.OFFLINE:
         latencies = rows[:, 1] - rows[:, 0]
@@ -265,14 +264,9 @@ def _collect(folder: Path, load: Load, batches: Batches, **found: Any) -> Outcom
         elapsed_ns = int(rows[-1, 1])
     else:
         times = read_queries(folder / TRACE_FILE)
-        numpy.save(folder / LATENCIES_FILE, times, allow_pickle=False)
+        holds = "int64 [queries, 3]: due ns, issued ns after due, latency ns from due"
+        raw.append(_save(folder / LATENCIES_FILE, times, holds))
         (folder / TRACE_FILE).unlink()
-        raw.append(
-            _raw_file(
-                folder / LATENCIES_FILE,
-                "int64 [queries, 3]: due ns, issued ns after due, latency ns from due",
-            )
-        )
         latencies = times[:, 2]
         queries = len(times)
         elapsed_ns = int((times[:, 0] + times[:, 2]).max())
@@ -334,5 +328,9 @@ def summarize_latencies(nanoseconds: NDArray[Any], *, offline: bool) -> Latency:
     )
 
 
-def _raw_file(path: Path, holds: str) -> RawFile:
+def _save(path: Path, rows: NDArray[Any], holds: str) -> RawFile:
+    import numpy
+
+    with writing(path):
+        numpy.save(path, rows, allow_pickle=False)
     return RawFile(path=path.name, sha256=file_sha256(path), bytes=path.stat().st_size, holds=holds)

@@ -19,6 +19,10 @@ from benchmark.validation import Record, sentence_of, validate_typed
 
 SHIPPED_PROFILES = ("reference", "quick")
 
+# Labels of results; both are also names of folders.
+LEG_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,40}$"
+RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$"
+
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=100_000_000)]
 BatchSize = Annotated[int, Field(ge=1, le=4096)]

@@ -22,7 +22,7 @@ from benchmark.files import write_atomically
 from benchmark.loadgen_log import LoadgenVerdict
 from benchmark.model import WeightsRecord
 from benchmark.percentiles import percentile_name
-from benchmark.plan import Execution, Plan, Scenario
+from benchmark.plan import LEG_PATTERN, RUN_ID_PATTERN, Execution, Plan, Scenario
 from benchmark.telemetry import GpuIdentity, TelemetrySummary
 from benchmark.validation import Record, sentence_of
 
@@ -130,8 +130,8 @@ class Result(Record):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     notice: str = NOTICE
-    run_id: str
-    leg: str
+    run_id: str = Field(pattern=RUN_ID_PATTERN)
+    leg: str = Field(pattern=LEG_PATTERN)
     timestamp: AwareDatetime
     """When the result was written."""
     started_at: AwareDatetime

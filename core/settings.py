@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
-from benchmark.plan import Allocator, Execution, MemoryFormat, Precision
+from benchmark.plan import LEG_PATTERN, Allocator, Execution, MemoryFormat, Precision
 from benchmark.validation import Record, findings, validate_typed
 from core.errors import SettingsError
 
@@ -57,7 +57,7 @@ class Settings(Record):
 
     target: Literal["local"] = "local"
     """Where the benchmark runs. `local` is this machine."""
-    leg: str = Field(default="baseline", pattern=r"^[a-z0-9][a-z0-9._-]{0,40}$")
+    leg: str = Field(default="baseline", pattern=LEG_PATTERN)
     """Which side of a comparison the run belongs to: baseline, xen or any other label."""
     profile: Text = "quick"
     """What is measured: reference, quick or a TOML file."""

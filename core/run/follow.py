@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from core.run.events import Event, RunFinished, RunState, parse_event
+from core.run.events import Event, RunFinished, RunState
 from core.run.journal import Journal
 
 POLL_S = 0.1
@@ -26,14 +26,13 @@ def follow(
     while True:
         # The state is asked before the lines: what an ended process wrote is then all there.
         state = journal.state_now(journal.run(run_id), clock())
-        lines = journal.lines(run_id, seen)
-        for sequence, line in lines:
-            seen = sequence
-            event = parse_event(line)
+        stream = journal.stream(run_id, seen)
+        for line, event in stream:
+            seen = event.sequence
             yield line, event
             if isinstance(event.record, RunFinished):
                 return
-        if not lines:
+        if not stream:
             if state is RunState.DIED or state.ended:
                 return
             pause(POLL_S)

@@ -210,7 +210,24 @@ class Journal:
 
     def events(self, run_id: str) -> list[Event]:
         """Return all events of a run."""
-        return [parse_event(line) for _sequence, line in self.lines(run_id)]
+        return [event for _line, event in self.stream(run_id)]
+
+    def stream(self, run_id: str, after: int = 0) -> list[tuple[str, Event]]:
+        """Return (JSON line, event) of the events after sequence ``after``.
+
+        Raises:
+            JournalError: also when a line is no event that this version can read.
+        """
+        found = []
+        for sequence, line in self.lines(run_id, after):
+            try:
+                found.append((line, parse_event(line)))
+            except ValueError as error:
+                raise JournalError(
+                    f"Event {sequence} of run {run_id} in {self.path} cannot be read.",
+                    "Use the version of gpubench-tui that wrote it.",
+                ) from error
+        return found
 
     def runs(self) -> list[Run]:
         """Return all runs, the newest first."""
