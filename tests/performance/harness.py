@@ -23,8 +23,9 @@ from tests.performance.pairs import Outcome, interleave, ratio, spread
 _SAMPLES = 64
 _OFFLINE_ROUNDS = 9
 _OFFLINE_SECONDS = 8.0
-_STREAM_ROUNDS = 9
-_STREAM_QUERIES = 64
+# Batch 1 drifts by a tenth within seconds on a shared machine, so its turns are short and many.
+_STREAM_ROUNDS = 31
+_STREAM_QUERIES = 24
 
 
 def check() -> Iterator[Outcome]:
