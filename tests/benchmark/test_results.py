@@ -321,7 +321,6 @@ def test_any_figures_and_words_survive_the_file(
     given_loadgen = measurement().loadgen
     assert given_loadgen is not None
     written = result(
-        leg=text,
         benchmarks=(
             measurement(
                 throughput_samples_per_s=throughput,
@@ -336,3 +335,12 @@ def test_any_figures_and_words_survive_the_file(
     read = read_result(path)
     assert read == written
     assert not any(math.isnan(figure) for figure in (throughput, duration))
+
+
+@pytest.mark.parametrize("label", ["", "Upper", "a/b", "../x", "a b", "-x", "x\n", "é"])
+def test_a_leg_that_is_no_label_is_refused(tmp_path: Path, label: str) -> None:
+    path = tmp_path / "foreign.json"
+    document = result().model_dump(mode="json") | {"leg": label}
+    path.write_text(json.dumps(document | {"content_sha256": content_sha256(document)}))
+    with pytest.raises(ResultFileError, match="leg"):
+        read_result(path)

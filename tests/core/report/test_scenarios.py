@@ -160,8 +160,6 @@ HOSTILE_TEXTS = (
 def hostile_result(text: str) -> Result:
     return result(
         measurement(1, void_reasons=(text,)),
-        run_id=text,
-        leg=text,
         gpu_info=GpuInfo(name=text, cuda_version=None, total_memory_gb=None),
     )
 
@@ -197,7 +195,7 @@ class TestHostileText:
 
     def test_is_no_formula(self, text: str) -> None:
         (line,) = lines_of(render_csv(hostile_result(text)))
-        for name in ("run", "leg", "device", "void_reasons"):
+        for name in ("device", "void_reasons"):
             assert not line[name].startswith(("=", "+", "-", "@", "\t", "\r"))
 
     def test_is_one_line_of_the_table(self, text: str) -> None:

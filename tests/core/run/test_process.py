@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -250,8 +251,9 @@ def test_a_stop_that_came_before_the_run_could_answer_is_answered(
     run = new_run(journal, results)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        # As start_process leaves it: blocked, and already on its way.
-        os.kill(os.getpid(), signal.SIGINT)
+        # As start_process leaves it: blocked, and already on its way. To this thread, because
+        # any other one of the test process would take it.
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
         assert execute(journal, run, forever, results) == 130
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
