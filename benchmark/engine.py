@@ -183,13 +183,9 @@ def _cpu_forward(
     import torch._inductor.config
 
     torch._inductor.config.freezing = True
-    compiled = torch.compile(model, dynamic=False if not any_size else None)
-    if any_size and example.shape[0] > 1:
-        # Batches of 2..B share one program; Dynamo always gives batch 1 its own.
-        torch._dynamo.mark_dynamic(example, 0, min=2, max=example.shape[0])
-        compiled(example)
-        compiled(example[:1])
-    return compiled
+    # With any size Inductor makes one program for batch 1 and one for each range of sizes that its
+    # heuristics tell apart (below and from 16, say): the caller runs every size before it measures.
+    return torch.compile(model, dynamic=any_size)
 
 
 class _Slot:

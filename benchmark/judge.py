@@ -115,7 +115,7 @@ class Judge:
             scenario=measurement.scenario,
             batch_size=measurement.batch_size,
             block=block,
-            execution=outcome.execution if outcome else measurement.execution,
+            execution=outcome.execution if outcome else self._execution_of(measurement),
             host_to_device=measurement.host_to_device,
             started_at=started_at,
             void=bool(reasons),
@@ -127,6 +127,12 @@ class Judge:
                 for raw in (outcome.raw_files if outcome else ())
             ),
         )
+
+    def _execution_of(self, measurement: Measurement) -> Execution:
+        """Return the path that a measurement without an outcome was to take."""
+        if measurement.execution is self._session.plan.execution:
+            return self.prepared.configuration.execution
+        return measurement.execution
 
     def add(self, measurement: Measurement, result: MeasurementResult) -> None:
         """Take one result in, note its rates for Server, and write the file."""

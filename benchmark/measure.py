@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 _INTERVAL_S = 0.25
 _SETTLED_INTERVALS = 6
-# A queue that grows without end passes any bound; 25 full batches is beyond every stable one.
-_LATENCY_BOUND_BATCHES = 25
+# A queue that grows without end passes any bound; 50 full batches is beyond every stable one.
+_LATENCY_BOUND_BATCHES = 50
 _LEAST_LATENCY_BOUND_MS = 15.0
 _CPU_SIZES_WARMED_SINGLY = 8
 
@@ -106,7 +106,9 @@ def measure(spec: MeasureSpec, folder: Path, parent: Parent) -> Outcome:
         )
         parent.say("phase", phase="warming up")
         if any_size:
-            _touch_sizes(engine, measurement.batch_size, on_gpu=configuration.on_gpu)
+            # A size that nothing was compiled or chosen for would cost seconds when it first comes.
+            every_size = configuration.on_gpu or execution is Execution.COMPILE
+            _touch_sizes(engine, measurement.batch_size, every=every_size)
         # Offline keeps several batches on their way, and its rate decides how many samples it gets.
         depth = engine.depth if measurement.scenario is Scenario.OFFLINE else 1
         warmed = warm_up(
@@ -242,9 +244,9 @@ def _gpu_clock(configuration: Configuration) -> list[float]:
         return []
 
 
-def _touch_sizes(engine: Engine, batch_size: int, *, on_gpu: bool) -> None:
+def _touch_sizes(engine: Engine, batch_size: int, *, every: bool) -> None:
     """Run the sizes that dynamic batching will form: a first use prepares kernels for the shape."""
-    singly = batch_size if on_gpu else _CPU_SIZES_WARMED_SINGLY
+    singly = batch_size if every else _CPU_SIZES_WARMED_SINGLY
     sizes = {size for size in range(1, batch_size + 1) if size <= singly or size % 8 == 0}
     for size in sorted(sizes):
         engine.finish(engine.submit(range(size)))

@@ -140,7 +140,7 @@ class WarmUpPlan(Record):
 class ServerPlan(Record):
     """How Server is loaded and how its SUT batches."""
 
-    load: float = Field(default=0.7, gt=0, lt=1)
+    load: float = Field(default=0.6, gt=0, lt=1)
     """Arrival rate as a fraction of the same batch size's Offline rate in this run."""
     arrival_rates: dict[str, Rate] = Field(default_factory=dict)
     """Arrival rates by measurement (``server-b8``) in queries/s, taken from the first leg so that
@@ -150,7 +150,7 @@ class ServerPlan(Record):
     percentile: float = Field(default=0.99, ge=0.5, lt=1)
     """The percentile of LoadGen's latency bound; 0.99 needs at least 459 queries to be VALID."""
     latency_bound_ms: Seconds | None = None
-    """LoadGen's latency bound. Absent: 25 times the full batch's time, at least 15 ms, which only a
+    """LoadGen's latency bound. Absent: 50 times the full batch's time, at least 15 ms, which only a
     queue that grows without end exceeds."""
 
 

@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmark.children import StopSwitch, make_folder, run_child
-from benchmark.errors import MeasurementError
+from benchmark.errors import MeasurementError, OutputError
 from benchmark.estimate import Estimate
 from benchmark.judge import Judge, Labels
 from benchmark.measure import Outcome
 from benchmark.plan import Measurement, Plan
 from benchmark.progress import Emit, MeasurementStarted, Remarked, Started
 from benchmark.protocol import OUTCOME_FILE, MeasureSpec, Prepared, PrepareSpec
-from benchmark.results import MeasurementResult, Result
+from benchmark.results import RESULT_FILE, MeasurementResult, Result
 from benchmark.telemetry import HostSource, NvmlSource, Sampler, TelemetryError
 from benchmark.watch import Watch
 
@@ -51,6 +51,11 @@ class Session:
         total = len(measurements) * self.plan.repeats
         self.emit(Started(plan=self.plan, measurements=total))
         make_folder(self.output)
+        if (self.output / RESULT_FILE).exists():
+            raise OutputError(
+                f"{self.output} already holds results, and raw files that belong to them.",
+                "Choose another output folder.",
+            )
         started_at = self.clock()
         prepared = self._prepare()
         gpu = self._open_gpu(prepared)
@@ -116,7 +121,7 @@ class Session:
         )
         started_at = self.clock()
         make_folder(folder)
-        # An earlier session in the same output folder; the sampler overwrites nothing.
+        # Of a session that was stopped before it had a result; the sampler overwrites nothing.
         (folder / _TELEMETRY_FILE).unlink(missing_ok=True)
         watch = Watch(self.emit, measurement, block, folder, estimate)
         sampler = Sampler(judge.gpu, HostSource(), path=folder / _TELEMETRY_FILE)

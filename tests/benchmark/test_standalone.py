@@ -474,6 +474,17 @@ def test_an_output_that_cannot_be_a_folder_is_one_sentence(tmp_path: Path, outpu
     assert (tmp_path / "file").read_text() == "precious"
 
 
+def test_results_are_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TINY)
+    (tmp_path / "out").mkdir()
+    earlier = tmp_path / "out" / "benchmark_results.json"
+    earlier.write_text("precious")
+    sentence, status = refused(tmp_path, "--profile", "tiny.toml", "--output", "out")
+    assert status == 2
+    assert "already holds results" in sentence
+    assert earlier.read_text() == "precious"
+
+
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("arguments", "said"),
