@@ -18,6 +18,14 @@ def harmless(text: str) -> str:
     return "".join(_visible(character) for character in text)
 
 
+def markdown_text(text: str) -> str:
+    """Return text that Markdown shows as it is: no markup, no table cell and no HTML in it acts."""
+    safe = harmless(text)
+    for character in "\\`*_[]<>#|":
+        safe = safe.replace(character, f"\\{character}")
+    return safe
+
+
 def _visible(character: str) -> str:
     if character == "\t":
         return "    "

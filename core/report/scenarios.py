@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.results import MeasurementResult, Result
-from core.text import harmless
+from core.text import harmless, markdown_text
 
 HEADERS = (
     "scenario",
@@ -123,11 +123,11 @@ def render_text(table: ScenarioTable) -> str:
 
 def render_markdown(table: ScenarioTable) -> str:
     """Return the table as Markdown; text from outside is escaped."""
-    lines = [f"# Results of {_escaped(table.run_id)}", ""]
-    lines += [f"- {_escaped(line)}" for line in _heading(table)[1:]]
+    lines = [f"# Results of {markdown_text(table.run_id)}", ""]
+    lines += [f"- {markdown_text(line)}" for line in _heading(table)[1:]]
     lines += ["", f"| {' | '.join(HEADERS)} |", f"|{' --- |' * len(HEADERS)}"]
-    lines += [f"| {' | '.join(map(_escaped, _cells(row)))} |" for row in table.rows]
-    lines += ["", *(f"{_escaped(note)}\n" for note in table.notes())]
+    lines += [f"| {' | '.join(map(markdown_text, _cells(row)))} |" for row in table.rows]
+    lines += ["", *(f"{markdown_text(note)}\n" for note in table.notes())]
     return "\n".join(lines)
 
 
@@ -235,13 +235,6 @@ def _shown(figure: Figure | None) -> str:
     if figure.maximum > figure.minimum:
         text += f" ({figure.minimum:,.2f} to {figure.maximum:,.2f})"
     return f"{text} *" if figure.advisory else text
-
-
-def _escaped(text: str) -> str:
-    safe = harmless(text)
-    for character in "\\`*_[]<>|":
-        safe = safe.replace(character, f"\\{character}")
-    return safe
 
 
 def _cell(text: str) -> str:

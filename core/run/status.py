@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from core.run.view import RunView, StageState, StageView
-from core.text import harmless
+from core.text import markdown_text
 
 STATUS_FILE = "STATUS.md"
 _BOXES = {
@@ -24,22 +24,24 @@ def status_markdown(view: RunView) -> str:
         "",
         f"- target: {view.target}",
         f"- leg: {view.leg}",
-        f"- profile: {_escaped(view.profile)}",
+        f"- profile: {markdown_text(view.profile)}",
         f"- state: **{view.state}**",
         f"- created: {_time(view.created_at)}",
     ]
     if view.finished_at is not None:
         lines.append(f"- ended: {_time(view.finished_at)}, exit code {view.exit_code}")
     if view.prepared is not None:
-        lines.append(f"- device: {_escaped(view.prepared.device_name)}")
-        lines.append(f"- configuration: {_escaped(view.prepared.configuration)}")
+        lines.append(f"- device: {markdown_text(view.prepared.device_name)}")
+        lines.append(f"- configuration: {markdown_text(view.prepared.configuration)}")
         lines.append(f"- hypervisor: {view.prepared.hypervisor}")
     lines += ["", "## Stages", "", *(_stage_line(stage) for stage in view.stages.values())]
     if view.measurements or view.current:
         lines += ["", f"## Measurements ({len(view.measurements)} of {view.total})", ""]
         for done in view.measurements:
             mark = (
-                f"void: {_escaped('; '.join(done.void_reasons))}" if done.void_reasons else "good"
+                f"void: {markdown_text('; '.join(done.void_reasons))}"
+                if done.void_reasons
+                else "good"
             )
             rate = done.throughput_samples_per_s
             figure = "no figure" if rate is None else f"{rate:.2f} samples/s"
@@ -47,7 +49,7 @@ def status_markdown(view: RunView) -> str:
         if view.current is not None:
             lines.append(f"- [ ] (running) {view.current.name} block {view.current.block}")
     if view.sentence:
-        lines += ["", f"{_escaped(view.sentence)} {_escaped(view.remedy)}".rstrip()]
+        lines += ["", f"{markdown_text(view.sentence)} {markdown_text(view.remedy)}".rstrip()]
     return "\n".join(lines) + "\n"
 
 
@@ -58,17 +60,9 @@ def _stage_line(stage: StageView) -> str:
     if stage.seconds is not None:
         parts.append(f"took {stage.seconds:.1f} s")
     if stage.summary:
-        parts.append(_escaped(stage.summary))
+        parts.append(markdown_text(stage.summary))
     return ", ".join(parts)
 
 
 def _time(moment: datetime | None) -> str:
     return moment.isoformat(timespec="seconds") if moment is not None else "unknown"
-
-
-def _escaped(text: str) -> str:
-    """Keep text from outside from being read as Markdown or HTML."""
-    safe = harmless(text)
-    for character in "\\`*_[]<>#|":
-        safe = safe.replace(character, f"\\{character}")
-    return safe

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -390,22 +389,6 @@ def test_a_benchmark_to_which_nobody_listens_ends(tmp_path: Path) -> None:
     process.stdout.close()
     assert process.wait(timeout=120) == 1
     process.stderr.close()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system that holds a plan and not a result."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(folder)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode != 0:
-        pytest.skip("a small file system can be mounted by the superuser only")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def refused(folder: Path, *arguments: str) -> tuple[str, int]:
