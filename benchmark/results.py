@@ -174,7 +174,12 @@ def seal(fields: dict[str, Any]) -> Result:
 
 def write_result(result: Result, path: Path) -> None:
     """Write atomically. Raises DiskFullError or OutputError."""
-    write_atomically(path, json.dumps(result.model_dump(mode="json"), indent=1) + "\n")
+    write_atomically(path, result_text(result))
+
+
+def result_text(result: Result) -> str:
+    """Return the file's content."""
+    return json.dumps(result.model_dump(mode="json"), indent=1) + "\n"
 
 
 def read_result(path: Path) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 _LONGEST_LINE = 20_000
 
@@ -24,6 +25,15 @@ def markdown_text(text: str) -> str:
     for character in "\\`*_[]<>#|":
         safe = safe.replace(character, f"\\{character}")
     return safe
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return one line a row, the cells of a column starting below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def _visible(character: str) -> str:

@@ -10,7 +10,7 @@ from core.cli.opening import open_journal, settings_of
 from core.cli.parser import Options
 from core.run.journal import Run
 from core.run.process import utc_now
-from core.text import harmless
+from core.text import columns, harmless
 
 
 def execute(options: Options) -> int:
@@ -38,10 +38,7 @@ def execute(options: Options) -> int:
         )
         for run, state in rows
     ]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    for line in cells:
-        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        print("  ".join(padded).rstrip())
+    print("\n".join(columns(cells)))
     return 0
 
 

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from benchmark.results import MeasurementResult, Result
-from core.text import harmless, markdown_text
+from benchmark.results import MeasurementResult, Result, result_text
+from core.text import columns, harmless, markdown_text
 
 HEADERS = (
     "scenario",
@@ -111,14 +109,10 @@ def scenario_table(result: Result) -> ScenarioTable:
 
 def render_text(table: ScenarioTable) -> str:
     """Return the table for a terminal."""
-    cells = [list(HEADERS), *(_cells(row) for row in table.rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(HEADERS))]
-    lines = [*_heading(table), ""]
-    for number, line in enumerate(cells):
-        lines.append("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
-        if number == 0:
-            lines.append("  ".join("-" * width for width in widths))
-    return "\n".join(line.rstrip() for line in [*lines, "", *map(harmless, table.notes())]) + "\n"
+    rows = [_cells(row) for row in table.rows]
+    rule = ["-" * max(map(len, column)) for column in zip(HEADERS, *rows, strict=True)]
+    lines = [*_heading(table), "", *columns([HEADERS, rule, *rows]), ""]
+    return "\n".join([*lines, *map(harmless, table.notes())]) + "\n"
 
 
 def render_markdown(table: ScenarioTable) -> str:
@@ -162,7 +156,7 @@ def render_csv(result: Result) -> str:
 
 def render_json(result: Result) -> str:
     """Return the result file's content."""
-    return json.dumps(result.model_dump(mode="json"), indent=1) + "\n"
+    return result_text(result)
 
 
 def _row(blocks: Sequence[MeasurementResult]) -> Row:
@@ -241,16 +235,3 @@ def _cell(text: str) -> str:
     """Keep a spreadsheet from taking text for a formula."""
     safe = harmless(text)
     return f"'{safe}" if safe[:1] in ("=", "+", "-", "@") else safe
-
-
-__all__: Sequence[Any] = (
-    "HEADERS",
-    "Figure",
-    "Row",
-    "ScenarioTable",
-    "render_csv",
-    "render_json",
-    "render_markdown",
-    "render_text",
-    "scenario_table",
-)
