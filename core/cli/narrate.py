@@ -106,7 +106,31 @@ def sentence(event: Event) -> str:
         case events.RunFinished():
             return f"{record.sentence} {record.remedy} ({duration(record.seconds)})"
         case _:
-            return _benchmark_sentence(record)
+            return _resource_sentence(record) or _benchmark_sentence(record)
+
+
+def _resource_sentence(record: events.AnyRecord) -> str:
+    match record:
+        case events.ResourceIntended():
+            return f"Creating {record.kind} {record.name} ({record.location})"
+        case events.ResourceDeleted():
+            return f"{record.kind} {record.name} is gone: {record.proof}"
+        case events.LogStreamInterrupted():
+            return f"The log of {record.source} broke off: {record.reason}"
+        case events.LogStreamResumed():
+            return f"The log of {record.source} goes on after {duration(record.seconds)}"
+        case events.TeardownStarted():
+            return f"Teardown: {', '.join(record.resources) or 'nothing to remove'}"
+        case events.TeardownFinished() if record.left:
+            names = "; ".join(
+                f"{left.kind} {left.name}: {left.reason}. {left.delete_command}"
+                for left in record.left
+            )
+            return f"Teardown ended, and this may be left: {names}"
+        case events.TeardownFinished():
+            return f"Teardown ended: nothing is left ({duration(record.seconds)})"
+        case _:
+            return ""
 
 
 def _benchmark_sentence(record: events.AnyRecord) -> str:

@@ -117,6 +117,108 @@ class StopRequested(Tolerant):
     reason: str
 
 
+class StageProgressed(Tolerant):
+    """How far a stage is that does not measure: an image's bytes, a cluster's operations."""
+
+    event: Literal["stage_progressed"] = "stage_progressed"
+    done: float
+    total: float | None
+    unit: str
+    """What is counted: ``bytes``, ``nodes`` ..."""
+    detail: str = ""
+
+
+class ResourceIntended(Tolerant):
+    """Something that costs money or outlives its creator is about to be created."""
+
+    event: Literal["resource_intended"] = "resource_intended"
+    kind: str
+    """``process``, ``cluster``, ``node pool``, ``disk``, ``image``, ``job``, ``domain`` ..."""
+    name: str
+    """Unique among the run's resources of that kind."""
+    location: str = ""
+    """Where it is: zone, namespace, host; for a process its host and boot."""
+    usd_per_hour: float = 0.0
+    delete_command: str
+    """What removes it by hand."""
+
+
+class ResourceCreated(Tolerant):
+    """It is there."""
+
+    event: Literal["resource_created"] = "resource_created"
+    kind: str
+    name: str
+    identity: str
+    """What its provider knows it by; for a process ``pid:start time``."""
+
+
+class ResourceDeleted(Tolerant):
+    """It is gone, and that was asked for and answered, not assumed."""
+
+    event: Literal["resource_deleted"] = "resource_deleted"
+    kind: str
+    name: str
+    proof: str
+    """Who was asked and what the answer was."""
+
+
+class CostMetered(Tolerant):
+    """What the run has cost so far."""
+
+    event: Literal["cost_metered"] = "cost_metered"
+    usd_per_hour: float
+    spent_usd: float
+    projected_usd: float | None
+    """At the end of the run, teardown included."""
+    budget_usd: float | None
+    source: str
+    """Where the prices are from, with their date."""
+
+
+class LogStreamInterrupted(Tolerant):
+    """A source of log lines went away before its end."""
+
+    event: Literal["log_stream_interrupted"] = "log_stream_interrupted"
+    source: str
+    reason: str
+
+
+class LogStreamResumed(Tolerant):
+    """The source is back; its lines go on where they broke off."""
+
+    event: Literal["log_stream_resumed"] = "log_stream_resumed"
+    source: str
+    seconds: float
+    """How long it was away."""
+
+
+class TeardownStarted(Tolerant):
+    """Everything that the run left is being removed."""
+
+    event: Literal["teardown_started"] = "teardown_started"
+    resources: tuple[str, ...]
+    """``kind name``, in the order of removal."""
+
+
+class Left(Tolerant):
+    """What a teardown could not prove gone."""
+
+    kind: str
+    name: str
+    reason: str
+    delete_command: str
+
+
+class TeardownFinished(Tolerant):
+    """The teardown came to its end."""
+
+    event: Literal["teardown_finished"] = "teardown_finished"
+    left: tuple[Left, ...]
+    """Empty: nothing is left, each proved by a ``resource_deleted``."""
+    seconds: float
+
+
 class ResultsStored(Tolerant):
     """The result file was checked and stands where it belongs."""
 
@@ -129,7 +231,7 @@ class ResultsStored(Tolerant):
 
 
 class RunFinished(Tolerant):
-    """The run ended; nothing follows."""
+    """The run ended; only a teardown may follow."""
 
     event: Literal["run_finished"] = "run_finished"
     state: RunState
@@ -154,6 +256,15 @@ RunRecord = (
     | StageFailed
     | StageStopped
     | StopRequested
+    | StageProgressed
+    | ResourceIntended
+    | ResourceCreated
+    | ResourceDeleted
+    | CostMetered
+    | LogStreamInterrupted
+    | LogStreamResumed
+    | TeardownStarted
+    | TeardownFinished
     | ResultsStored
     | RunFinished
 )

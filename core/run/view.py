@@ -33,7 +33,27 @@ class StageView:
     started_at: datetime | None = None
     seconds: float | None = None
     summary: str = ""
+    sentence: str = ""
+    """What happened, when it failed."""
+    remedy: str = ""
+    progress: events.StageProgressed | None = None
     checks: list[events.StageChecked] = field(default_factory=list)
+
+
+@dataclass
+class ResourceView:
+    """One resource, from intent to proof."""
+
+    intended: events.ResourceIntended
+    identity: str = ""
+    """Empty while it is not known whether it was created."""
+    proof: str = ""
+    """Not empty: it is gone."""
+
+    @property
+    def exists(self) -> bool:
+        """Return whether it is there, or may be."""
+        return not self.proof
 
 
 @dataclass
@@ -60,6 +80,13 @@ class RunView:
     measurements: list[progress.MeasurementFinished] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     result_file: str = ""
+    resources: dict[tuple[str, str], ResourceView] = field(default_factory=dict)
+    """By kind and name, in the order of their creation."""
+    cost: events.CostMetered | None = None
+    broken_streams: dict[str, events.LogStreamInterrupted] = field(default_factory=dict)
+    stopping: bool = False
+    teardown: events.TeardownStarted | None = None
+    torn_down: events.TeardownFinished | None = None
 
     @classmethod
     def of(cls, stream: Iterable[Event]) -> RunView:
@@ -84,11 +111,16 @@ class RunView:
                 self.state = RunState.RUNNING
             case events.ResultsStored():
                 self.result_file = record.result_file
+            case events.StopRequested():
+                self.stopping = True
+            case events.CostMetered():
+                self.cost = record
             case events.RunFinished():
                 self.state, self.exit_code = record.state, record.exit_code
                 self.sentence, self.remedy = record.sentence, record.remedy
                 self.finished_at = event.time
             case _:
+                self._apply_resource(record)
                 self._apply_benchmark(record)
 
     def _stage(self, stage: Stage) -> StageView:
@@ -106,8 +138,32 @@ class RunView:
             case events.StageFailed():
                 view.state, view.seconds = StageState.FAILED, event.record.seconds
                 view.summary = f"{event.record.sentence} {event.record.remedy}".strip()
+                view.sentence, view.remedy = event.record.sentence, event.record.remedy
+            case events.StageProgressed():
+                view.progress = event.record
             case events.StageStopped():
                 view.state, view.seconds = StageState.STOPPED, event.record.seconds
+            case _:
+                return
+
+    def _apply_resource(self, record: events.AnyRecord) -> None:
+        match record:
+            case events.ResourceIntended():
+                self.resources[record.kind, record.name] = ResourceView(record)
+            case events.ResourceCreated():
+                if resource := self.resources.get((record.kind, record.name)):
+                    resource.identity = record.identity
+            case events.ResourceDeleted():
+                if resource := self.resources.get((record.kind, record.name)):
+                    resource.proof = record.proof
+            case events.LogStreamInterrupted():
+                self.broken_streams[record.source] = record
+            case events.LogStreamResumed():
+                self.broken_streams.pop(record.source, None)
+            case events.TeardownStarted():
+                self.teardown, self.torn_down = record, None
+            case events.TeardownFinished():
+                self.torn_down = record
             case _:
                 return
 

@@ -1,0 +1,1 @@
+"""The console's style sheet and its themes, as data."""

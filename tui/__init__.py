@@ -1,0 +1,1 @@
+"""The console: a face over runs that live in their own processes."""
