@@ -36,6 +36,16 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
+def duration(seconds: float) -> str:
+    """Return ``45 s``, ``3 min 05 s`` or ``2 h 10 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
 def _visible(character: str) -> str:
     if character == "\t":
         return "    "

@@ -7,19 +7,9 @@ from datetime import datetime
 from benchmark import progress
 from core.run import events
 from core.run.events import Event
-from core.text import harmless
+from core.text import duration, harmless
 
 _PROGRESS_EVERY_S = 10.0
-
-
-def duration(seconds: float) -> str:
-    """Return ``45 s``, ``3 min 05 s`` or ``2 h 10 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def progress_text(record: progress.Progressed) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import sys
 
-from core.cli.narrate import duration
 from core.cli.opening import open_journal, settings_of
 from core.cli.parser import Options
 from core.run.journal import Run
 from core.run.process import utc_now
-from core.text import columns, harmless
+from core.text import columns, duration, harmless
 
 
 def execute(options: Options) -> int:

@@ -6,10 +6,10 @@ at once: every write is one short immediate transaction.
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,41 +19,20 @@ from pydantic import ValidationError
 from benchmark.plan import Plan
 from benchmark.validation import sentence_of
 from core.errors import JournalError, RunNotFoundError
-from core.run.events import AnyRecord, Event, RunFinished, RunState, Stage, parse_event
+from core.run.events import (
+    AnyRecord,
+    Event,
+    RunFinished,
+    RunState,
+    Stage,
+    StageFinished,
+    parse_event,
+)
+from core.run.journal_file import FILE_NAME, explained, open_to_read, open_to_write
 from core.run.liveness import ProcessIdentity, this_host
 
-FILE_NAME = "journal.db"
-_BUSY_TIMEOUT_S = 30.0
 # A launcher that died between writing the run down and starting its process leaves it so.
 _START_GRACE_S = 30.0
-
-# One script a version; a journal of version n gets the scripts after its own.
-_MIGRATIONS = (
-    """
-    CREATE TABLE runs (
-        id TEXT PRIMARY KEY,
-        target TEXT NOT NULL,
-        leg TEXT NOT NULL,
-        profile TEXT NOT NULL,
-        folder TEXT NOT NULL,
-        plan TEXT NOT NULL,
-        state TEXT NOT NULL,
-        created_at TEXT NOT NULL,
-        finished_at TEXT,
-        exit_code INTEGER,
-        host TEXT NOT NULL,
-        pid INTEGER,
-        process_started INTEGER
-    ) STRICT;
-    CREATE TABLE events (
-        run TEXT NOT NULL REFERENCES runs (id),
-        sequence INTEGER NOT NULL,
-        line TEXT NOT NULL,
-        PRIMARY KEY (run, sequence)
-    ) STRICT, WITHOUT ROWID;
-    """,
-)
-SCHEMA_VERSION = len(_MIGRATIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,39 +68,21 @@ class Journal:
 
     def __init__(self, state_dir: Path) -> None:
         self.path = state_dir / FILE_NAME
-        try:
-            state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._connection = self._open(state_dir)
-        except OSError as error:
-            raise JournalError(
-                f"The journal {self.path} cannot be opened: {error.strerror or error}.",
-                "Set GPUBENCH_STATE_DIR to a folder that you may write to.",
-            ) from error
+        self._connection = open_to_write(state_dir)
 
-    def _open(self, state_dir: Path) -> sqlite3.Connection:
-        # Switching a new file to WAL does not wait for other processes that do the same, so the
-        # first steps are taken one process at a time.
-        with (state_dir / f"{FILE_NAME}.lock").open("w") as lock, self._explained():
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            connection = sqlite3.connect(
-                self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=True
-            )
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-            if version > SCHEMA_VERSION:
-                connection.close()
-                raise JournalError(
-                    f"The journal {self.path} was written by a newer version (schema {version}, "
-                    f"this program knows {SCHEMA_VERSION}).",
-                    "Update gpubench-tui, or set GPUBENCH_STATE_DIR to another folder.",
-                )
-            for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
-                connection.executescript(
-                    f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;"
-                )
-            return connection
+    @classmethod
+    def to_read(cls, state_dir: Path) -> Journal | None:
+        """Open a journal that is only looked at, also where nothing may be written.
+
+        Returns None where there is none yet.
+        """
+        journal = cls.__new__(cls)
+        journal.path = state_dir / FILE_NAME
+        connection = open_to_read(journal.path)
+        if connection is None:
+            return None
+        journal._connection = connection
+        return journal
 
     def close(self) -> None:
         """Close the file."""
@@ -199,27 +160,54 @@ class Journal:
                 )
         return event
 
-    def lines(self, run_id: str, after: int = 0) -> list[tuple[int, str]]:
-        """Return (sequence, JSON line) of the events after sequence ``after``."""
+    def changes(self) -> int:
+        """Return a number that is another one after any other connection has written."""
+        with self._explained():
+            return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def stage_seconds(self, run: Run) -> dict[Stage, list[float]]:
+        """Return how long each stage took in other runs of the same target and profile that are
+        done, the newest first.
+        """
+        with self._explained():
+            rows = self._connection.execute(
+                "SELECT events.line FROM runs JOIN events ON events.run = runs.id "
+                "WHERE runs.target = ? AND runs.profile = ? AND runs.id <> ? "
+                "AND runs.state = 'done' AND events.line LIKE '%\"event\":\"stage_finished\"%' "
+                "ORDER BY runs.created_at DESC",
+                (run.target, run.profile, run.id),
+            ).fetchall()
+        found: dict[Stage, list[float]] = {}
+        for (line,) in rows:
+            with contextlib.suppress(ValueError):
+                event = parse_event(line)
+                if event.stage is not None and isinstance(event.record, StageFinished):
+                    found.setdefault(event.stage, []).append(event.record.seconds)
+        return found
+
+    def lines(self, run_id: str, after: int = 0, most: int | None = None) -> list[tuple[int, str]]:
+        """Return (sequence, JSON line) of the events after sequence ``after``, at most ``most``."""
         with self._explained():
             return self._connection.execute(
                 "SELECT sequence, line FROM events WHERE run = ? AND sequence > ? "
-                "ORDER BY sequence",
-                (run_id, after),
+                "ORDER BY sequence LIMIT ?",
+                (run_id, after, -1 if most is None else most),
             ).fetchall()
 
     def events(self, run_id: str) -> list[Event]:
         """Return all events of a run."""
         return [event for _line, event in self.stream(run_id)]
 
-    def stream(self, run_id: str, after: int = 0) -> list[tuple[str, Event]]:
-        """Return (JSON line, event) of the events after sequence ``after``.
+    def stream(
+        self, run_id: str, after: int = 0, most: int | None = None
+    ) -> list[tuple[str, Event]]:
+        """Return (JSON line, event) of the events after sequence ``after``, at most ``most``.
 
         Raises:
             JournalError: also when a line is no event that this version can read.
         """
         found = []
-        for sequence, line in self.lines(run_id, after):
+        for sequence, line in self.lines(run_id, after, most):
             try:
                 found.append((line, parse_event(line)))
             except ValueError as error:
@@ -305,22 +293,8 @@ class Journal:
                 raise
             self._connection.execute("COMMIT")
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            remedy = {
-                sqlite3.SQLITE_FULL: "Free some space; what was written before is intact.",
-                sqlite3.SQLITE_NOTADB: "Move the file away; a new journal will be made.",
-                sqlite3.SQLITE_CORRUPT: "Move the file away; a new journal will be made.",
-            }.get(
-                getattr(error, "sqlite_errorcode", 0) & 0xFF,
-                "Check the folder's permissions, or set GPUBENCH_STATE_DIR to another.",
-            )
-            raise JournalError(
-                f"The journal {self.path} cannot be used: {error}.", remedy
-            ) from error
+    def _explained(self) -> AbstractContextManager[None]:
+        return explained(self.path)
 
 
 def _run(row: tuple[object, ...]) -> Run:

@@ -14,7 +14,8 @@ from typing import Any
 
 from benchmark.plan import Plan, make_plan
 from core.run.events import RunState, Stage, parse_event
-from core.run.journal import FILE_NAME, Journal, Run
+from core.run.journal import Journal, Run
+from core.run.journal_file import FILE_NAME
 from core.run.launch import NewRun, create_run
 from core.run.pipeline import Pipeline
 from core.run.process import RunProcess, utc_now

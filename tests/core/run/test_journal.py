@@ -17,7 +17,8 @@ import pytest
 from benchmark.progress import Remarked
 from core.errors import JournalError, RunNotFoundError
 from core.run.events import RunFinished, RunState
-from core.run.journal import FILE_NAME, SCHEMA_VERSION, Journal
+from core.run.journal import Journal
+from core.run.journal_file import FILE_NAME, SCHEMA_VERSION
 from core.run.liveness import ProcessIdentity, identify, this_host
 from tests.core.conftest import fill
 from tests.core.runs import NOON, TickingClock, assert_whole, named_run, new_run, small_plan
