@@ -7,7 +7,6 @@ remembers where it came from.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,10 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from benchmark.plan import LEG_PATTERN, Allocator, Execution, MemoryFormat, Precision
 from benchmark.validation import Record, findings, validate_typed
+from core.config_file import CONSOLE_TABLE, find_config, read_config
 from core.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "GPUBENCH_"
-CONFIG_VARIABLE = "GPUBENCH_CONFIG"
-LOCAL_CONFIG = "gpubench.toml"
 
 
 def _usable_text(text: str) -> str:
@@ -112,10 +110,12 @@ def load_settings(
     sources.append((given, {name: f"flag --{name.replace('_', '-')}" for name in given}))
     variables = _from_environment(environment)
     sources.append((variables, {name: f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in variables}))
-    path = _find_config(config_file, environment)
+    path = find_config(config_file, environment)
     wrong: dict[str, str] = {}
     if path is not None:
-        values = _read_config(path)
+        values = read_config(path)
+        # The console reads its own table, without loading all this.
+        values.pop(CONSOLE_TABLE, None)
         wrong = _wrong_types(values, path)
         sources.append((values, dict.fromkeys(values, str(path))))
     sources.append(_state_default(environment))
@@ -161,30 +161,6 @@ def _state_default(environment: Mapping[str, str]) -> tuple[dict[str, Any], dict
     if not home:
         return {}, {}
     return {"state_dir": os.path.join(home, "gpubench-tui")}, {"state_dir": "XDG_STATE_HOME"}
-
-
-def _find_config(named: str | None, environment: Mapping[str, str]) -> Path | None:
-    explicit = named or environment.get(CONFIG_VARIABLE)
-    if explicit:
-        return Path(os.path.expanduser(explicit))
-    home = environment.get("XDG_CONFIG_HOME") or "~/.config"
-    candidates = (
-        Path(LOCAL_CONFIG),
-        Path(os.path.expanduser(home)) / "gpubench-tui" / "config.toml",
-    )
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as stream:
-            return tomllib.load(stream)
-    except OSError as error:
-        raise SettingsError(
-            f"Configuration file {path} cannot be read: {error.strerror}."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"Configuration file {path} is not valid TOML: {error}.") from error
 
 
 def _sentences(error: ValidationError, origins: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,14 @@
-"""The entry point: the console without a verb, the headless command line with one."""
+"""The entry point: the console without a command, the headless command line with one."""
 
 from __future__ import annotations
 
-from core.cli import main
+from collections.abc import Sequence
 
-__all__ = ["main"]
+from core.cli import main as command_line
+
+_SCREENS = {"": "tui.start", "serve": "tui.serve"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what was asked for and return the exit code."""
+    return command_line(arguments, _SCREENS)

@@ -7,7 +7,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol, cast
 
 from core.cli.parser import Options, build_execute_parser, build_parser
@@ -17,8 +18,13 @@ class _Verb(Protocol):
     def execute(self, options: Options) -> int: ...
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code."""
+def main(
+    arguments: Sequence[str] | None = None, screens: Mapping[str, str] = MappingProxyType({})
+) -> int:
+    """Run the command line and return the exit code.
+
+    ``screens`` names the modules of the commands that have a screen: "" is no command at all.
+    """
     given = sys.argv[1:] if arguments is None else list(arguments)
     parser = build_execute_parser() if given[:1] == ["_execute"] else build_parser()
     if "_ARGCOMPLETE" in os.environ:
@@ -26,15 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         argcomplete.autocomplete(parser)
     options = parser.parse_args(given, namespace=Options())
-    if options.verb is None:
+    module = "" if options.no_ui and options.verb is None else screens.get(options.verb or "", "")
+    if options.verb is None and not module:
         parser.print_help(sys.stderr)
-        print(
-            "\nThe interactive console is not part of this version; name a command.",
-            file=sys.stderr,
-        )
+        print("\nName a command; without --no-ui the console opens.", file=sys.stderr)
         return 2
     # Only the verb's own module is imported: --help must not pay for any of them.
-    verb = cast(_Verb, importlib.import_module(f"core.cli.{options.module or options.verb}"))
+    name = module or f"core.cli.{options.module or options.verb}"
+    verb = cast(_Verb, importlib.import_module(name))
     try:
         code = _execute(verb, options)
         # Here, where a reader that went away is expected, and not at the interpreter's end.

@@ -6,6 +6,8 @@ import json
 import os
 
 from core.cli.parser import Options
+from core.config_file import CONSOLE_TABLE
+from core.console_settings import REFERENCE
 from core.settings import ENVIRONMENT_PREFIX, Settings, load_settings
 from core.text import harmless
 
@@ -36,4 +38,7 @@ def _reference() -> int:
         print(f"{name}  (--{name.replace('_', '-')}, {ENVIRONMENT_PREFIX}{name.upper()})")
         print(f"    {' '.join((field.description or '').split())}")
         print(f"    default: {shown}\n")
+    for name, meaning in REFERENCE.items():
+        print(f"[{CONSOLE_TABLE}] {name}  (configuration file only)")
+        print(f"    {meaning}\n")
     return 0

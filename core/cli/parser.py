@@ -41,6 +41,7 @@ class Options(argparse.Namespace):
     """The parsed command line."""
 
     verb: str | None = None
+    no_ui: bool = False
     module: str = ""
     config: str | None = None
     quiet: bool = False
@@ -72,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-ui", action="store_true", help="run the command without the console (for scripts)"
     )
+    _add_common(parser)
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", title="commands")
 
     run = _add(verbs, "run", "measure: preflight, job, results", module="run")
@@ -84,6 +86,10 @@ def build_parser() -> argparse.ArgumentParser:
     _add_quiet(follow)
 
     _add(verbs, "runs", "list the runs").add_argument(
+        "--json", dest="format", action="store_const", const="json", help="one JSON object a line"
+    )
+
+    _add(verbs, "machine", "tell what this machine is and has").add_argument(
         "--json", dest="format", action="store_const", const="json", help="one JSON object a line"
     )
 
@@ -135,11 +141,19 @@ def build_execute_parser() -> argparse.ArgumentParser:
 def _add(verbs: Any, name: str, text: str, module: str | None = None) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=f"{text}.")
     parser.set_defaults(module=module or name)
-    parser.add_argument("--config", help="configuration file (TOML)")
-    _add_settings(parser, COMMON_FLAGS)
+    _add_common(parser)
     # Also after the command, where people put it.
     parser.add_argument("--no-ui", action="store_true", help=argparse.SUPPRESS)
     return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    # Without defaults: a command's own would hide what was given before it.
+    parser.add_argument("--config", default=argparse.SUPPRESS, help="configuration file (TOML)")
+    for name, text in COMMON_FLAGS.items():
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", dest=name, default=argparse.SUPPRESS, help=text
+        )
 
 
 def _add_settings(parser: argparse.ArgumentParser, flags: dict[str, str]) -> None:

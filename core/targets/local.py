@@ -28,7 +28,7 @@ from core.run.pipeline import StageContext, StageWork
 PLAN_FILE = "plan.json"
 _DISK_SPACE = "disk space"
 _NEEDED_BYTES = 512 * 2**20
-_NEEDED_MODULES = ("torch", "torchvision", "mlperf_loadgen", "numpy")
+NEEDED_MODULES = ("torch", "torchvision", "mlperf_loadgen", "numpy")
 # The benchmark answers SIGTERM within 2 s; what has not ended by then is killed.
 _GRACE_S = 5.0
 _LONGEST_LINE = 2**20
@@ -92,7 +92,7 @@ class Preflight:
 
 
 def _check_modules() -> StageChecked:
-    missing = [name for name in _NEEDED_MODULES if importlib.util.find_spec(name) is None]
+    missing = [name for name in NEEDED_MODULES if importlib.util.find_spec(name) is None]
     return StageChecked(
         name="benchmark installed",
         passed=not missing,

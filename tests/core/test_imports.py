@@ -29,6 +29,8 @@ FORBIDDEN: dict[str, set[str]] = {
     "core/report": {"core.cli", "core.targets", "core.settings"},
     "core/targets": {"core.cli", "core.report"},
     "core/errors.py": {"core"},
+    "core/config_file.py": {"core.cli", "core.run", "core.targets", "core.settings", "pydantic"},
+    "core/console_settings.py": {"core.cli", "core.run", "core.targets", "core.settings"},
     "core/text.py": {"core", "benchmark"},
     "core/settings.py": {"core.cli", "core.targets", "core.run", "core.report"},
 }
