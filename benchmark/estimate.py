@@ -82,3 +82,16 @@ class Estimate:
             if measurement.scenario is Scenario.SERVER and name.startswith("server")
         ]
         return same_kind[-1] if same_kind else _FIRST_TIMED_S
+
+
+def planned_seconds(plan: Plan) -> float:
+    """Return roughly how long a plan takes on a machine of which nothing is known."""
+    return plan.repeats * sum(
+        _FIRST_OVERHEAD_S
+        + (
+            _FIRST_TIMED_S
+            if measurement.duration_s is None
+            else measurement.duration_s * offline_margin(measurement.duration_s)
+        )
+        for measurement in plan.measurements()
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from core import __version__
@@ -10,8 +11,8 @@ from core.text import harmless
 
 _DESCRIPTION = "Measures what a hypervisor layer really costs a GPU workload."
 _EXIT_CODES = (
-    "exit codes: 0 done, 1 the work failed, 2 wrong input, 130 interrupted. "
-    "stdout is data, stderr is for people."
+    "exit codes: 0 done, 1 the work failed, 2 wrong input, 5 something may be left, "
+    "130 interrupted. stdout is data, stderr is for people."
 )
 
 # The flags of a setting: its name in core.settings, and help that fits a line. Types are checked
@@ -37,6 +38,15 @@ COMMON_FLAGS = {
 }
 
 
+def run_arguments(values: Mapping[str, Any]) -> list[str]:
+    """Return the command line, from the verb on, that starts a run with these settings."""
+    parts = ["run"]
+    for name in RUN_FLAGS:
+        if (value := values.get(name)) is not None:
+            parts += [f"--{name.replace('_', '-')}", str(value)]
+    return parts
+
+
 class Options(argparse.Namespace):
     """The parsed command line."""
 
@@ -53,6 +63,13 @@ class Options(argparse.Namespace):
     name: str | None = None
     follow: bool = False
     item: str = ""
+    other: str | None = None
+    output: str | None = None
+    force: bool = False
+    yes: str | None = None
+    dry_run: bool = False
+    host: str = "127.0.0.1"
+    port: int | None = None
 
     def flags(self) -> dict[str, Any]:
         """Return the settings that were given as flags."""
@@ -93,16 +110,24 @@ def build_parser() -> argparse.ArgumentParser:
         "--json", dest="format", action="store_const", const="json", help="one JSON object a line"
     )
 
-    show = _add(verbs, "show", "print a run's per-scenario table")
-    _add_run(show)
-    formats = show.add_mutually_exclusive_group()
-    for name in ("json", "markdown", "csv"):
-        formats.add_argument(
-            f"--{name}", dest="format", action="store_const", const=name, help=f"as {name}"
-        )
+    show = _add(verbs, "show", "print a run's per-scenario table, or two runs side by side")
+    _add_show(show)
 
     stop = _add(verbs, "stop", "interrupt a run; what had finished stays")
     _add_run(stop, required=True)
+
+    teardown = _add(verbs, "teardown", "end a run and remove all that it left, with proof")
+    _add_run(teardown, required=True)
+    teardown.add_argument(
+        "--yes", metavar="NAME", help="the name to type when something that costs money goes"
+    )
+    teardown.add_argument(
+        "--dry-run", action="store_true", help="print what would be removed, and change nothing"
+    )
+    teardown.add_argument(
+        "--json", dest="format", action="store_const", const="json", help="that as one JSON object"
+    )
+    _add_quiet(teardown)
 
     logs = _add(verbs, "logs", "print a run's log")
     _add_run(logs)
@@ -120,6 +145,12 @@ def build_parser() -> argparse.ArgumentParser:
 
     schema = _add(verbs, "schema", "print the JSON Schema of a file")
     schema.add_argument("item", choices=("result",), help="which file")
+
+    serve = _add(verbs, "serve", "show the console in a browser of this machine")
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="a loopback address (default: %(default)s)"
+    )
+    serve.add_argument("--port", type=int, help="its port (default: 8000, or a free one)")
 
     completion = _add(verbs, "completion", "print the shell's completion script")
     completion.add_argument("shell", choices=("bash", "zsh", "fish"), help="which shell")
@@ -171,6 +202,29 @@ def _add_run(parser: argparse.ArgumentParser, *, required: bool = False) -> None
     argument.completer = complete_run  # type: ignore[attr-defined]
 
 
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    for name, words in (
+        ("run", "(default: the latest run)"),
+        ("other", "to print beside it: positive differences mean that this one is worse"),
+    ):
+        argument = parser.add_argument(
+            name,
+            nargs="?",
+            default="latest" if name == "run" else None,
+            help=f"a run's id or its beginning, a leg, or a result file {words}",
+        )
+        argument.completer = complete_result  # type: ignore[attr-defined]
+    formats = parser.add_mutually_exclusive_group()
+    for name in ("json", "markdown", "csv", "html"):
+        formats.add_argument(
+            f"--{name}", dest="format", action="store_const", const=name, help=f"as {name}"
+        )
+    parser.add_argument(
+        "--output", metavar="FILE", help="write it there; its ending names the format"
+    )
+    parser.add_argument("--force", action="store_true", help="replace FILE if it is there")
+
+
 def _add_quiet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="nothing on stderr but errors")
     parser.add_argument(
@@ -189,3 +243,14 @@ def complete_run(prefix: str, **_: object) -> list[str]:
 
     with Journal(load_settings({}, os.environ).settings.state_dir) as journal:
         return [run.id for run in journal.runs() if run.id.startswith(prefix)]
+
+
+def complete_result(prefix: str, **_: object) -> list[str]:
+    """Return the ids of runs and the legs with results that begin with ``prefix``."""
+    import os
+
+    from core.settings import load_settings
+
+    results_dir = load_settings({}, os.environ).settings.results_dir
+    legs = [link.name for link in results_dir.glob("*/") if link.is_symlink()]
+    return [leg for leg in sorted(legs) if leg.startswith(prefix)] + complete_run(prefix)

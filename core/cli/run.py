@@ -6,7 +6,7 @@ import shlex
 
 from core.cli.following import display_for, follow_to_end
 from core.cli.opening import open_journal, settings_of
-from core.cli.parser import RUN_FLAGS, Options
+from core.cli.parser import Options, run_arguments
 from core.run.launch import NewRun, create_run, start_process
 from core.run.pipeline import Pipeline
 from core.run.process import utc_now
@@ -53,8 +53,4 @@ def execute(options: Options) -> int:
 
 def equivalent_command(options: Options) -> str:
     """Return the headless command that starts the same run."""
-    parts = ["gpubench-tui", "--no-ui", "run"]
-    for name in RUN_FLAGS:
-        if (value := getattr(options, name, None)) is not None:
-            parts += [f"--{name.replace('_', '-')}", str(value)]
-    return shlex.join(parts)
+    return shlex.join(["gpubench-tui", "--no-ui", *run_arguments(options.flags())])

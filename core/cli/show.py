@@ -1,35 +1,63 @@
-"""``show``: a run's per-scenario table."""
+"""``show``: a run's per-scenario table, or two runs side by side."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from benchmark.errors import InputError
-from benchmark.results import RESULT_FILE, read_result
+from benchmark.results import Result, read_result
 from core.cli.opening import open_journal, settings_of
 from core.cli.parser import Options
-from core.report import scenarios
+from core.report.export import (
+    FORMATS,
+    Format,
+    format_of,
+    render_result,
+    render_side_by_side,
+    write_report,
+)
+from core.run.journal import Journal
+from core.run.locate import locate_result
 from core.run.process import utc_now
+from core.settings import Settings
+from core.text import harmless
 
 
 def execute(options: Options) -> int:
-    """Print the table in the wanted format."""
-    with open_journal(settings_of(options)) as journal:
-        run = journal.run(options.run)
-        path = run.folder / RESULT_FILE
-        if not path.exists():
-            raise InputError(
-                f"Run {run.id} ({journal.state_now(run, utc_now())}) has no results.",
-                f"gpubench-tui --no-ui logs {run.id} tells what happened.",
-            )
-    result = read_result(path)
-    if options.format == "json":
-        text = scenarios.render_json(result)
-    elif options.format == "csv":
-        text = scenarios.render_csv(result)
-    elif options.format == "markdown":
-        text = scenarios.render_markdown(scenarios.scenario_table(result))
+    """Print the document in the wanted format, or write it to a file."""
+    wanted = _format(options)
+    settings = settings_of(options)
+    with open_journal(settings) as journal:
+        first = _result(options.run, settings, journal)
+        second = _result(options.other, settings, journal) if options.other is not None else None
+    if second is None:
+        text = render_result(first, wanted)
     else:
-        text = scenarios.render_text(scenarios.scenario_table(result))
-    sys.stdout.write(text)
+        text = render_side_by_side(first, second, wanted)
+    if options.output is None:
+        sys.stdout.write(text)
+        return 0
+    write_report(Path(options.output), text, replace=options.force)
+    print(f"Written to {harmless(options.output)}.", file=sys.stderr)
     return 0
+
+
+def _format(options: Options) -> Format:
+    if options.output is None and options.force:
+        raise InputError("--force says what to do with a file: it goes with --output FILE.")
+    # argparse leaves None where no format was asked for.
+    asked = next((name for name in FORMATS if name == options.format), None)
+    by_ending = format_of(Path(options.output)) if options.output is not None else None
+    return asked or by_ending or "text"
+
+
+def _result(name: str, settings: Settings, journal: Journal) -> Result:
+    found = locate_result(name, settings.results_dir, journal)
+    if found.run is not None and not found.path.exists():
+        state = journal.state_now(found.run, utc_now())
+        raise InputError(
+            f"Run {found.run.id} ({state}) has no results.",
+            f"gpubench-tui --no-ui logs {found.run.id} tells what happened.",
+        )
+    return read_result(found.path)

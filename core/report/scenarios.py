@@ -11,7 +11,16 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmark.plan import Precision
 from benchmark.results import MeasurementResult, Result, result_text
+from core.report import html
+from core.report.expected import (
+    NONE_PUBLISHED,
+    ExpectedRange,
+    expected_p90,
+    expected_throughput,
+    remark_on,
+)
 from core.text import columns, harmless, markdown_text
 
 HEADERS = (
@@ -20,11 +29,13 @@ HEADERS = (
     "path",
     "blocks",
     "throughput (samples/s)",
+    "expected (samples/s)",
     "p50 (ms)",
     "p90 (ms)",
     "p99 (ms)",
     "marks",
 )
+_NUMBERS = tuple(range(HEADERS.index("blocks"), HEADERS.index("marks")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,10 @@ class Row:
     latency_of: str
     """``query`` or ``batch``."""
     reasons: tuple[str, ...]
+    expected: ExpectedRange | None = None
+    """Throughput that was published for this GPU, precision and batch size, in samples/s."""
+    expected_p90: ExpectedRange | None = None
+    """The same of SingleStream's p90, in ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +83,9 @@ class ScenarioTable:
     complete: bool
     notice: str
     rows: tuple[Row, ...]
+    precision: str = ""
+    published_remark: str = ""
+    """What was published for this GPU and fits no row."""
 
     def notes(self) -> tuple[str, ...]:
         """Return the sentences that belong under the table."""
@@ -82,34 +100,63 @@ class ScenarioTable:
             notes.append("Offline has one query; its latencies are those of a batch in the SUT.")
         if not self.complete:
             notes.append("The run did not measure everything it had planned.")
+        notes += self._expectations()
         notes += [f"{row.name}: void: {reason}" for row in self.rows for reason in row.reasons]
         return tuple(notes)
+
+    def _expectations(self) -> list[str]:
+        notes = []
+        if sources := dict.fromkeys(row.expected.source for row in self.rows if row.expected):
+            notes.append(
+                f"expected: published for this GPU at that batch size in {self.precision}, to read "
+                f"beside the figure; not a target. Sources: {'; '.join(sources)}."
+            )
+        notes += [
+            f"{row.name}: expected p90 {row.expected_p90} ms. Sources: {row.expected_p90.source}."
+            for row in self.rows
+            if row.expected_p90
+        ]
+        return notes + ([self.published_remark] if self.published_remark else [])
 
 
 def scenario_table(result: Result) -> ScenarioTable:
     """Return the table of a result."""
     names = dict.fromkeys(measurement.name for measurement in result.benchmarks)
-    configuration = result.configuration
+    # A CPU may call itself anything.
+    gpu = result.gpu_info.name if result.device == "cuda" else ""
     return ScenarioTable(
         run_id=result.run_id,
         leg=result.leg,
         device=result.gpu_info.name,
-        configuration=(
-            f"{configuration.precision}, {configuration.memory_format}, {configuration.execution}, "
-            f"{result.weights.origin} weights"
-        ),
+        configuration=configuration_text(result),
         hypervisor=str(result.attestation.hypervisor),
         complete=result.complete,
         notice=result.notice,
         rows=tuple(
-            _row([entry for entry in result.benchmarks if entry.name == name]) for name in names
+            _row(
+                [entry for entry in result.benchmarks if entry.name == name],
+                gpu,
+                result.configuration.precision,
+            )
+            for name in names
         ),
+        precision=str(result.configuration.precision),
+        published_remark=remark_on(gpu),
+    )
+
+
+def configuration_text(result: Result) -> str:
+    """Return what a result was measured with, in a few words."""
+    configuration = result.configuration
+    return (
+        f"{configuration.precision}, {configuration.memory_format}, {configuration.execution}, "
+        f"{result.weights.origin} weights"
     )
 
 
 def render_text(table: ScenarioTable) -> str:
     """Return the table for a terminal."""
-    rows = [_cells(row) for row in table.rows]
+    rows = [row_cells(row) for row in table.rows]
     rule = ["-" * max(map(len, column)) for column in zip(HEADERS, *rows, strict=True)]
     lines = [*_heading(table), "", *columns([HEADERS, rule, *rows]), ""]
     return "\n".join([*lines, *map(harmless, table.notes())]) + "\n"
@@ -120,9 +167,21 @@ def render_markdown(table: ScenarioTable) -> str:
     lines = [f"# Results of {markdown_text(table.run_id)}", ""]
     lines += [f"- {markdown_text(line)}" for line in _heading(table)[1:]]
     lines += ["", f"| {' | '.join(HEADERS)} |", f"|{' --- |' * len(HEADERS)}"]
-    lines += [f"| {' | '.join(map(markdown_text, _cells(row)))} |" for row in table.rows]
+    lines += [f"| {' | '.join(map(markdown_text, row_cells(row)))} |" for row in table.rows]
     lines += ["", *(f"{markdown_text(note)}\n" for note in table.notes())]
     return "\n".join(lines)
+
+
+def render_html(table: ScenarioTable) -> str:
+    """Return the table as an HTML document of its own."""
+    return html.page(
+        f"Results of {table.run_id}",
+        [
+            html.items(_heading(table)[1:]),
+            html.table(HEADERS, map(row_cells, table.rows), _NUMBERS),
+            html.items(table.notes(), "notes"),
+        ],
+    )
 
 
 def render_csv(result: Result) -> str:
@@ -143,10 +202,10 @@ def render_csv(result: Result) -> str:
         }
         writer.writerow(
             (
-                *map(_cell, (result.run_id, result.leg, result.gpu_info.name)),
+                *map(spreadsheet_text, (result.run_id, result.leg, result.gpu_info.name)),
                 *(result.attestation.hypervisor.value, entry.scenario.value, entry.batch_size),
                 *(entry.execution.value, entry.host_to_device, entry.block, entry.void),
-                *(_cell("; ".join(entry.void_reasons)), entry.throughput_samples_per_s),
+                *(spreadsheet_text("; ".join(entry.void_reasons)), entry.throughput_samples_per_s),
                 *(percentiles.get(name) for name in ("p50", "p90", "p95", "p99", "p99.9")),
                 *(entry.queries, entry.samples),
             )
@@ -156,10 +215,17 @@ def render_csv(result: Result) -> str:
 
 def render_json(result: Result) -> str:
     """Return the result file's content."""
-    return result_text(result)
+    return terminal_json(result_text(result))
 
 
-def _row(blocks: Sequence[MeasurementResult]) -> Row:
+def terminal_json(text: str) -> str:
+    """Return JSON that means the same and has no control character: of them all, JSON's own escapes
+    leave DEL as it is.
+    """
+    return text.replace("\x7f", "\\u007f")
+
+
+def _row(blocks: Sequence[MeasurementResult], gpu: str, precision: Precision) -> Row:
     first = blocks[0]
     good = [block for block in blocks if not block.void]
     parts = [str(first.execution)] + ([] if first.host_to_device else ["resident"])
@@ -171,10 +237,10 @@ def _row(blocks: Sequence[MeasurementResult]) -> Row:
         blocks=len(blocks),
         void=len(blocks) - len(good),
         # A void measurement is shown, not used: alone in its row, its own figures stand there.
-        throughput=_figure(good or blocks, None),
-        p50=_figure(good or blocks, 0.5),
-        p90=_figure(good or blocks, 0.9),
-        p99=_figure(good or blocks, 0.99),
+        throughput=figure_of(good or blocks, None),
+        p50=figure_of(good or blocks, 0.5),
+        p90=figure_of(good or blocks, 0.9),
+        p99=figure_of(good or blocks, 0.99),
         latency_of=next((block.latency.of for block in blocks if block.latency), "query"),
         reasons=tuple(
             dict.fromkeys(
@@ -183,10 +249,15 @@ def _row(blocks: Sequence[MeasurementResult]) -> Row:
                 for reason in block.void_reasons
             )
         ),
+        expected=expected_throughput(gpu, first.scenario, first.batch_size, precision),
+        expected_p90=expected_p90(gpu, first.scenario, first.batch_size, precision),
     )
 
 
-def _figure(blocks: Sequence[MeasurementResult], percentile: float | None) -> Figure | None:
+def figure_of(blocks: Sequence[MeasurementResult], percentile: float | None) -> Figure | None:
+    """Return a percentile in ms over blocks, or for None their throughput in samples/s; None where
+    no block has it.
+    """
     values: list[float] = []
     advisory = False
     for block in blocks:
@@ -210,19 +281,22 @@ def _heading(table: ScenarioTable) -> list[str]:
     ]
 
 
-def _cells(row: Row) -> list[str]:
+def row_cells(row: Row) -> list[str]:
     marks = f"{row.void} of {row.blocks} void" if row.void else "valid"
     return [
         row.scenario,
         str(row.batch_size),
         row.path,
         str(row.blocks),
-        *(_shown(figure) for figure in (row.throughput, row.p50, row.p90, row.p99)),
+        figure_text(row.throughput),
+        str(row.expected or NONE_PUBLISHED),
+        *(figure_text(figure) for figure in (row.p50, row.p90, row.p99)),
         marks,
     ]
 
 
-def _shown(figure: Figure | None) -> str:
+def figure_text(figure: Figure | None) -> str:
+    """Return a figure as a table's cell shows it: median, spread over the blocks, advisory mark."""
     if figure is None:
         return "-"
     text = f"{figure.median:,.2f}"
@@ -231,7 +305,7 @@ def _shown(figure: Figure | None) -> str:
     return f"{text} *" if figure.advisory else text
 
 
-def _cell(text: str) -> str:
-    """Keep a spreadsheet from taking text for a formula."""
+def spreadsheet_text(text: str) -> str:
+    """Return text that no spreadsheet takes for a formula."""
     safe = harmless(text)
     return f"'{safe}" if safe[:1] in ("=", "+", "-", "@") else safe

@@ -82,6 +82,9 @@ class RunView:
     result_file: str = ""
     resources: dict[tuple[str, str], ResourceView] = field(default_factory=dict)
     """By kind and name, in the order of their creation."""
+    proofs: dict[tuple[str, str], str] = field(default_factory=dict)
+    """By kind and name: why it is known to be gone. The run's own process is no resource of it, and
+    yet something that a teardown ends."""
     cost: events.CostMetered | None = None
     broken_streams: dict[str, events.LogStreamInterrupted] = field(default_factory=dict)
     stopping: bool = False
@@ -154,6 +157,7 @@ class RunView:
                 if resource := self.resources.get((record.kind, record.name)):
                     resource.identity = record.identity
             case events.ResourceDeleted():
+                self.proofs[record.kind, record.name] = record.proof
                 if resource := self.resources.get((record.kind, record.name)):
                     resource.proof = record.proof
             case events.LogStreamInterrupted():

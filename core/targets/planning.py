@@ -11,6 +11,7 @@ from benchmark.plan import Plan, Scenario, load_profile, make_plan
 from benchmark.results import RESULT_FILE, Result, read_result
 from core.errors import SettingsError
 from core.run.journal import Journal
+from core.run.locate import locate_result
 from core.settings import Settings
 
 _OVERRIDES = (
@@ -69,7 +70,7 @@ def _arrival_rates(
         if settings.leg == "baseline":
             return {}, ""
         return _rates_of_baseline(settings, needed)
-    result = _result_named(wanted, settings, journal)
+    result = read_result(locate_result(wanted, settings.results_dir, journal).path)
     rates = _needed_rates(result, needed)
     missing = sorted(needed - rates.keys())
     if missing:
@@ -102,15 +103,3 @@ def _rates_of_baseline(settings: Settings, needed: set[str]) -> tuple[dict[str, 
 
 def _needed_rates(result: Result, needed: set[str]) -> dict[str, float]:
     return {name: rate for name, rate in result.arrival_rates().items() if name in needed}
-
-
-def _result_named(name: str, settings: Settings, journal: Journal) -> Result:
-    for path in (
-        Path(name),
-        Path(name) / RESULT_FILE,
-        settings.results_dir / name / RESULT_FILE,
-    ):
-        # Unlike Path.is_file, it answers no for a name that is too long.
-        if os.path.isfile(path):
-            return read_result(path)
-    return read_result(journal.run(name).folder / RESULT_FILE)
