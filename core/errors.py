@@ -33,6 +33,7 @@ class ExitCode(IntEnum):
     DONE = 0
     FAILED = 1
     WRONG_INPUT = 2
+    CLEANUP_INCOMPLETE = 5
     INTERRUPTED = 130
 
 

@@ -20,12 +20,28 @@ from benchmark.files import write_atomically
 from benchmark.process import ASKED_BY, environment_of_child
 from benchmark.progress import Failed, Finished, parse_progress
 from benchmark.results import RESULT_FILE, read_result
-from core.errors import StageError
-from core.run.events import ResultsStored, Stage, StageChecked
+from core.errors import StageError, WorkError
+from core.run.events import (
+    ResourceCreated,
+    ResourceDeleted,
+    ResultsStored,
+    Stage,
+    StageChecked,
+)
 from core.run.journal import Journal
+from core.run.liveness import identify
 from core.run.pipeline import StageContext, StageWork
+from core.run.processes import (
+    PROCESS,
+    RUN_VARIABLE,
+    ProcessHand,
+    identity_text,
+    process_intended,
+)
+from core.run.view import ResourceView
 
 PLAN_FILE = "plan.json"
+_BENCHMARK = "benchmark"
 _DISK_SPACE = "disk space"
 _NEEDED_BYTES = 512 * 2**20
 NEEDED_MODULES = ("torch", "torchvision", "mlperf_loadgen", "numpy")
@@ -143,29 +159,52 @@ class Job:
         """
         plan_file = context.folder / PLAN_FILE
         write_atomically(plan_file, context.plan.model_dump_json(indent=1))
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "benchmark", "--plan", str(plan_file)),
-            *("--output", str(context.folder), "--run-id", context.run_id, "--leg", context.leg),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=_LONGEST_LINE,
-            env=environment_of_child(**{ASKED_BY: "1"}),
-            start_new_session=True,
-        )
-        assert process.stdout is not None
-        assert process.stderr is not None
-        said = _Said()
+        resource = ResourceView(process_intended(context.run_id, _BENCHMARK))
+        context.emit(resource.intended)
         try:
-            await asyncio.gather(
-                _each_line(process.stdout, lambda line: said.hear(line, context)),
-                _each_line(process.stderr, lambda line: context.log("benchmark", line)),
-            )
-            status = await process.wait()
-        except BaseException:
-            await _end(process)
-            raise
-        return said.conclude(status)
+            return await _benchmark(context, plan_file, resource)
+        finally:
+            await _note_gone(context, resource)
+
+
+async def _benchmark(context: StageContext, plan_file: Path, resource: ResourceView) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "benchmark", "--plan", str(plan_file)),
+        *("--output", str(context.folder), "--run-id", context.run_id, "--leg", context.leg),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=_LONGEST_LINE,
+        env=environment_of_child(**{ASKED_BY: "1", RUN_VARIABLE: context.run_id}),
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    said = _Said()
+    try:
+        if (identity := identify(process.pid)) is not None:
+            resource.identity = identity_text(identity)
+            context.emit(ResourceCreated(kind=PROCESS, name=_BENCHMARK, identity=resource.identity))
+        await asyncio.gather(
+            _each_line(process.stdout, lambda line: said.hear(line, context)),
+            _each_line(process.stderr, lambda line: context.log("benchmark", line)),
+        )
+        status = await process.wait()
+    except BaseException:
+        await _end(process)
+        raise
+    return said.conclude(status)
+
+
+async def _note_gone(context: StageContext, resource: ResourceView) -> None:
+    """End what the benchmark may have left and note the proof; without one, teardown looks."""
+    hand = ProcessHand(context.run_id)
+    proof = None
+    with contextlib.suppress(WorkError):
+        await hand.delete(resource)
+        proof = await hand.gone(resource)
+    if proof:
+        context.emit(ResourceDeleted(kind=PROCESS, name=_BENCHMARK, proof=proof))
 
 
 class _Said:

@@ -1,0 +1,312 @@
+"""Removes what a run has left behind, and says it is gone only when somebody was asked.
+
+A kind of resource has a hand; the order is: the run's own process, so that nothing new comes, then
+the resources, the newest first. Done twice, or by two at once, it is the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from benchmark.errors import ProblemError
+from benchmark.files import write_atomically
+from core.run.events import (
+    AnyRecord,
+    Event,
+    Left,
+    ResourceDeleted,
+    ResourceIntended,
+    RunState,
+    Stage,
+    StageFailed,
+    StageFinished,
+    StageStarted,
+    TeardownFinished,
+    TeardownStarted,
+)
+from core.run.journal import Journal, Run
+from core.run.liveness import this_host
+from core.run.log import LOG_FILE
+from core.run.processes import PROCESS, ProcessHand, identity_text
+from core.run.status import STATUS_FILE, status_markdown
+from core.run.stopping import STOP_PATIENCE_S, ask_to_end, ended, process_of, send
+from core.run.view import ResourceView, RunView
+
+RUN_PROCESS = (PROCESS, "run")
+"""Kind and name of the run's own process, in plans and events."""
+_CLUSTER = "cluster"
+_KILLED_WITHIN_S = 5.0
+# From a run's last event to the end of its process; a signal would spoil its exit status.
+_LAST_STEPS_S = 5.0
+
+
+class Hand(Protocol):
+    """Removes resources of one kind."""
+
+    async def delete(self, resource: ResourceView) -> None:
+        """Have it removed, however far its creation came. Raises ProblemError."""
+
+    async def gone(self, resource: ResourceView) -> str | None:
+        """Ask whether it is gone: the proof, or None when it is there. Raises ProblemError."""
+
+
+def hands_of(run: Run) -> dict[str, Hand]:
+    """Return the hands that this version has, by kind of resource."""
+    return {PROCESS: ProcessHand(run.id)}
+
+
+@dataclass(frozen=True, slots=True)
+class TeardownPlan:
+    """What a teardown would do now."""
+
+    run: str
+    removals: tuple[ResourceView, ...]
+    """In the order of removal."""
+
+    @property
+    def usd_per_hour(self) -> float:
+        """Return what everything together costs while it stands."""
+        return sum(removal.intended.usd_per_hour for removal in self.removals)
+
+    @property
+    def confirmation(self) -> str:
+        """Return the name that a person must type: empty when nothing costs money."""
+        billable = [
+            removal.intended for removal in self.removals if removal.intended.usd_per_hour > 0
+        ]
+        if not billable:
+            return ""
+        # Removals are newest first.
+        clusters = [intended for intended in reversed(billable) if intended.kind == _CLUSTER]
+        costliest = max(billable, key=lambda intended: intended.usd_per_hour)
+        return (clusters or [costliest])[0].name
+
+    @property
+    def command(self) -> str:
+        """Return the headless command that does it."""
+        parts = ["gpubench-tui", "--no-ui", "teardown", self.run]
+        return shlex.join([*parts, "--yes", self.confirmation] if self.confirmation else parts)
+
+
+def teardown_plan(view: RunView, run: Run, state: RunState) -> TeardownPlan:
+    """Return what is there, or may be, in the order in which it is to be removed.
+
+    ``state`` is the run's state now (:meth:`Journal.state_now`).
+    """
+    removals = [resource for resource in reversed(view.resources.values()) if resource.exists]
+    if (process := _run_process(run, state)) is not None:
+        removals.insert(0, process)
+    return TeardownPlan(run.id, tuple(removals))
+
+
+def _run_process(run: Run, state: RunState) -> ResourceView | None:
+    # On another machine, or about to start: what was written down is all that is known.
+    known = run.process if run.host == this_host() else None
+    if not (known.alive() if known is not None else not state.ended):
+        return None
+    kind, name = RUN_PROCESS
+    intended = ResourceIntended(
+        kind=kind,
+        name=name,
+        location=run.host,
+        delete_command=shlex.join(["gpubench-tui", "--no-ui", "stop", run.id]),
+    )
+    return ResourceView(intended, identity_text(run.process) if run.process is not None else "")
+
+
+def _ignore(_line: str, _event: Event) -> None:
+    return
+
+
+class Teardown:
+    """Tears one run down.
+
+    ``take`` gets every event that the run's stream has from now on, the run's own last ones among
+    them, as (the stored JSON line, the event).
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        run: Run,
+        clock: Callable[[], datetime],
+        *,
+        hands: Mapping[str, Hand] | None = None,
+        take: Callable[[str, Event], None] = _ignore,
+        stop_patience_s: float = STOP_PATIENCE_S,
+    ) -> None:
+        self._journal = journal
+        self._run = run
+        self._clock = clock
+        self._hands = hands_of(run) if hands is None else hands
+        self._take = take
+        self._stop_patience_s = stop_patience_s
+        stream = journal.events(run.id)
+        self._seen = stream[-1].sequence if stream else 0
+        self._view = RunView.of(stream)
+
+    def plan(self) -> TeardownPlan:
+        """Return what there is to remove now."""
+        self._catch_up()
+        run = self._journal.run(self._run.id)
+        return teardown_plan(self._view, run, self._journal.state_now(run, self._clock()))
+
+    async def execute(self) -> TeardownFinished:
+        """Remove everything and return what could not be proved gone.
+
+        Raises:
+            JournalError: the journal cannot be used.
+            asyncio.CancelledError: somebody asked to stop; what was not done yet is in the stream.
+        """
+        started = time.monotonic()
+        self._emit(StageStarted())
+        self._emit(
+            TeardownStarted(
+                resources=tuple(
+                    f"{removal.intended.kind} {removal.intended.name}"
+                    for removal in self.plan().removals
+                )
+            )
+        )
+        left: dict[tuple[str, str], Left] = {}
+        try:
+            # Asked anew each time: a run that ends may have removed some itself, or made more.
+            while removal := self._next(left):
+                await self._remove(removal, left)
+        except asyncio.CancelledError:
+            while removal := self._next(left):
+                left[_key(removal)] = _left(removal, "The teardown was interrupted before its end")
+            self._finish(left, started)
+            raise
+        return self._finish(left, started)
+
+    def _next(self, left: Mapping[tuple[str, str], Left]) -> ResourceView | None:
+        removals = self.plan().removals
+        return next((removal for removal in removals if _key(removal) not in left), None)
+
+    async def _remove(self, removal: ResourceView, left: dict[tuple[str, str], Left]) -> None:
+        kind, name = key = _key(removal)
+        if key == RUN_PROCESS:
+            run = self._journal.run(self._run.id)
+            hand: Hand | None = _RunHand(run, self._stop_patience_s)
+        else:
+            hand = self._hands.get(kind)
+        if hand is None:
+            left[key] = _left(removal, f"This version cannot remove a {kind}")
+            return
+        proof, reason = await _removed(hand, removal)
+        self._catch_up()
+        if not proof:
+            left[key] = _left(removal, reason)
+        elif key == RUN_PROCESS or self._view.resources[key].exists:
+            self._emit(ResourceDeleted(kind=kind, name=name, proof=proof))
+
+    def _finish(self, left: Mapping[tuple[str, str], Left], started: float) -> TeardownFinished:
+        seconds = round(time.monotonic() - started, 3)
+        finished = TeardownFinished(left=tuple(left.values()), seconds=seconds)
+        self._emit(finished)
+        if left:
+            names = ", ".join(f"{kind} {name}" for kind, name in left)
+            self._emit(
+                StageFailed(
+                    seconds=seconds,
+                    sentence=f"Not proved gone: {names}.",
+                    remedy="; ".join(entry.delete_command for entry in left.values()),
+                )
+            )
+        else:
+            self._emit(StageFinished(seconds=seconds, summary="nothing is left"))
+        # STATUS.md is a view, and its folder may be gone with the results.
+        with contextlib.suppress(ProblemError):
+            write_atomically(self._run.folder / STATUS_FILE, status_markdown(self._view))
+        return finished
+
+    def _emit(self, record: AnyRecord) -> None:
+        log = self._run.folder / LOG_FILE
+        try:
+            position = log.stat().st_size
+        except OSError:
+            position = 0
+        self._journal.append(
+            self._run.id,
+            record,
+            time=self._clock(),
+            stage=Stage.TEARDOWN,
+            log_position=position,
+        )
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        for line, event in self._journal.stream(self._run.id, self._seen):
+            self._seen = event.sequence
+            self._view.apply(event)
+            self._take(line, event)
+
+
+@dataclass(frozen=True, slots=True)
+class _RunHand:
+    """Stops the run's own process as ``stop`` does; a run that does not listen is killed, for it
+    could go on to create what was just removed.
+    """
+
+    run: Run
+    patience_s: float
+
+    async def delete(self, resource: ResourceView) -> None:
+        process = process_of(self.run)
+        if self.run.state.ended and await ended(process, _LAST_STEPS_S):
+            return
+        if not await ask_to_end(process, self.patience_s):
+            send(process, signal.SIGKILL)
+            await ended(process, _KILLED_WITHIN_S)
+
+    async def gone(self, resource: ResourceView) -> str | None:
+        process = process_of(self.run)
+        if process.alive():
+            return None
+        return f"/proc has no process {process.pid} started at tick {process.started}"
+
+
+async def _removed(hand: Hand, resource: ResourceView) -> tuple[str, str]:
+    """Return the proof that it is gone, else an empty one and the reason."""
+    reason = "It is still there"
+    try:
+        await hand.delete(resource)
+    except Exception as error:
+        reason = _reason(error)
+    # Whatever came of that: whether it is gone is asked, not concluded.
+    try:
+        if proof := await hand.gone(resource):
+            return proof, ""
+    except Exception as error:
+        reason = _reason(error)
+    return "", reason
+
+
+def _reason(error: Exception) -> str:
+    # Also a fault: what else costs money must not be kept by it.
+    if isinstance(error, ProblemError):
+        return error.sentence.rstrip(".")
+    return f"A fault of this program: {error!r}"
+
+
+def _key(resource: ResourceView) -> tuple[str, str]:
+    return resource.intended.kind, resource.intended.name
+
+
+def _left(resource: ResourceView, reason: str) -> Left:
+    intended = resource.intended
+    return Left(
+        kind=intended.kind,
+        name=intended.name,
+        reason=reason,
+        delete_command=intended.delete_command,
+    )
