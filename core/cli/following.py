@@ -8,12 +8,12 @@ import signal
 import sys
 from typing import Protocol, Self
 
-from core.cli.narrate import Narrator
 from core.cli.parser import Options
 from core.errors import ExitCode
 from core.run.events import Event, RunFinished
 from core.run.follow import follow
 from core.run.journal import Journal
+from core.run.narrate import Narrator
 from core.run.process import utc_now
 
 

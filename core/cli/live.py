@@ -11,9 +11,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from core.cli.narrate import finished_text, sentence
 from core.run import events
 from core.run.events import Event
+from core.run.narrate import finished_text, sentence
 from core.run.view import RunView, StageState, StageView
 from core.text import duration, harmless
 

@@ -24,12 +24,12 @@ from core.run.events import (
     RunStarted,
     RunState,
     Stage,
-    StageFinished,
     StopRequested,
 )
 from core.run.journal import Journal, Run
 from core.run.liveness import identify
 from core.run.log import LOG_FILE, RunLog
+from core.run.narrate import sentence
 from core.run.pipeline import Pipeline, StageContext
 from core.run.status import STATUS_FILE, status_markdown
 from core.run.view import RunView
@@ -162,12 +162,12 @@ class RunProcess:
             log_position=self._log.position,
         )
         self._view.apply(event)
-        if _changes_status(event):
-            # STATUS.md is a view: the journal has what it would say when the disk is full.
-            with contextlib.suppress(ProblemError):
+        # Both are views: the journal has what they would say when the disk is full.
+        with contextlib.suppress(ProblemError):
+            if text := sentence(event):
+                self._log.write(str(stage or "run"), text.removeprefix(f"[{stage}] "))
+            if _changes_status(event):
                 write_atomically(self._run.folder / STATUS_FILE, status_markdown(self._view))
-        if isinstance(record, StageFinished) and stage is not None:
-            self._log.write(str(stage), record.summary)
 
 
 def _changes_status(event: Event) -> bool:

@@ -125,7 +125,19 @@ def test_log_lines_have_their_time_and_source_and_events_their_place_in_it(
     )
     positions = [event.log_position for event in journal.events(run.id)]
     assert positions == sorted(positions)
-    assert positions[-1] == len(log(run))
+    # Each event's own words come after its place.
+    last = log(run)[positions[-1] :].splitlines()
+    assert len(last) == 1
+    assert "[run] The run is done." in last[0]
+
+
+def test_the_log_tells_the_whole_story_by_itself(journal: Journal, results: Path) -> None:
+    run = new_run(journal, results)
+    execute(journal, run, remark, results)
+    texts = [line.partition(" ")[2] for line in log(run).splitlines()]
+    for wanted in ("[job] started", "[job] Note: remark 2", "[stand-in] a line of the log"):
+        assert texts.count(wanted) == 1
+    assert any(text.startswith("[job] done in") for text in texts)
 
 
 def test_hostile_text_is_harmless_in_log_and_status(journal: Journal, results: Path) -> None:
