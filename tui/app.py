@@ -1,0 +1,232 @@
+"""The app: one reader of the journal, the pages, and what works everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import work
+from textual.app import App
+from textual.binding import BindingType
+
+from core.console_settings import ConsoleSettings
+from tui import messages
+from tui.commands import EVERYWHERE, bindings
+from tui.journal_reader import POLL_S, JournalReader
+from tui.keymap import check_keys
+from tui.notifications import Notifier
+from tui.page import Page
+from tui.palette import Commands
+from tui.screens.runs import RunsScreen
+from tui.state import ConsoleState, Followed
+from tui.themes import THEMES, default_theme
+
+if TYPE_CHECKING:
+    from core.run.journal import Run
+
+# The screen shows five states a second; more is noise, and repainting costs more than events.
+_SHOW_EVERY_S = 0.2
+
+
+class Console(App[int]):
+    """Follows the journal; every work is a headless command in a process of its own."""
+
+    TITLE = "gpubench"
+    CSS_PATH = str(files("styles") / "console.tcss")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(EVERYWHERE)]
+    COMMANDS = App.COMMANDS | {Commands}
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-narrow"),
+        (120, "-wide"),
+        (170, "-very-wide"),
+    ]
+
+    def __init__(
+        self,
+        settings: ConsoleSettings,
+        environment: Mapping[str, str],
+        clock: Callable[[], datetime],
+        *,
+        flags: Mapping[str, Any] | None = None,
+        config_file: str | None = None,
+        poll_s: float = POLL_S,
+    ) -> None:
+        super().__init__()
+        self.clock = clock
+        self.environment = dict(environment)
+        self.flags = {name: value for name, value in (flags or {}).items() if value is not None}
+        self.config_file = config_file
+        self.state = ConsoleState(clock())
+        self.console_settings = settings
+        self._reader = JournalReader(
+            self.flags, environment, config_file, self.post_message, clock, poll_s
+        )
+        self._notifier = Notifier(self, settings.notify)
+        self._changed = False
+
+    def on_mount(self) -> None:
+        """Show the first page, then look at the journal."""
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = default_theme(self.console_settings.theme, self.available_themes)
+        if self.theme != self.console_settings.theme:
+            self.warn(f"There is no theme {self.console_settings.theme!r}; {self.theme} is shown.")
+        good, wrong = check_keys(self.console_settings.keys)
+        self.set_keymap(good)
+        for sentence in wrong:
+            self.warn(sentence)
+        self.push_screen(RunsScreen())
+        self.set_interval(_SHOW_EVERY_S, self._show)
+        # After the first frame: what the thread imports would hold it up.
+        self.call_after_refresh(self._reader.start)
+
+    def on_unmount(self) -> None:
+        """Let the reader end by itself."""
+        self._reader.end()
+
+    # What the reader told.
+
+    def on_settings_loaded(self, message: messages.SettingsLoaded) -> None:
+        """Remember the settings."""
+        self.state.settings = message.settings
+        self._changed = True
+
+    def on_refused(self, message: messages.Refused) -> None:
+        """Say what cannot be used; everything else goes on."""
+        self.state.refusal = f"{message.sentence} {message.remedy}".strip()
+        self._changed = True
+
+    def on_runs_read(self, message: messages.RunsRead) -> None:
+        """Take in the list of runs."""
+        self.state.runs = message.runs
+        self.state.refusal = ""
+        self._changed = True
+
+    def on_events_read(self, message: messages.EventsRead) -> None:
+        """Take in events of the followed run."""
+        followed = self.state.followed
+        if followed is not None and followed.run_id == message.run_id:
+            for event in message.events:
+                followed.view.apply(event)
+                if event.record.event == "measurement_progressed":
+                    followed.samples.append(event.record)  # type: ignore[arg-type]
+                self._notifier.hear(event, self.state.started_at)
+            followed.complete = not message.more
+            self._changed = True
+        self._reader.taken()
+
+    def on_state_read(self, message: messages.StateRead) -> None:
+        """Take in the followed run's state."""
+        followed = self.state.followed
+        if followed is not None and followed.run_id == message.run_id:
+            followed.state = message.state
+            followed.complete = True
+            self._changed = True
+
+    def on_history_read(self, message: messages.HistoryRead) -> None:
+        """Take in how long stages took before."""
+        followed = self.state.followed
+        if followed is not None and followed.run_id == message.run_id:
+            followed.history = message.seconds
+            self._changed = True
+
+    def _show(self) -> None:
+        if not self._changed:
+            return
+        self._changed = False
+        for screen in self.screen_stack:
+            if isinstance(screen, Page):
+                screen.state_changed()
+        self.screen.refresh_bindings()
+
+    # What pages ask for.
+
+    def follow(self, run_id: str) -> Followed:
+        """Read this run's events from now on, from its first; the one already followed stays."""
+        from core.run.view import RunView
+
+        followed = self.state.followed
+        if followed is None or followed.run_id != run_id:
+            followed = self.state.followed = Followed(run_id, RunView())
+            self._reader.follow(run_id)
+        return followed
+
+    def say(self, sentence: str) -> None:
+        """Show a sentence for some seconds."""
+        self.notify(sentence, markup=False)
+
+    def warn(self, sentence: str) -> None:
+        """Show a sentence about something that did not work."""
+        self.notify(sentence, severity="warning", timeout=10, markup=False)
+
+    def copy(self, text: str, what: str) -> None:
+        """Put text on the terminal's clipboard (OSC 52)."""
+        self.copy_to_clipboard(text)
+        self.say(f"Copied {what}.")
+
+    def places(self) -> list[str]:
+        """Return the flags that lead a headless command to this console's journal and results."""
+        settings = self.state.settings
+        if settings is None:
+            return []
+        return [
+            *("--state-dir", str(settings.state_dir)),
+            *("--results-dir", str(settings.results_dir)),
+        ]
+
+    @work(group="headless", exclusive=False, exit_on_error=False)
+    async def headless(self, purpose: str, arguments: list[str]) -> None:
+        """Run a headless command; the screen on top gets a ``HeadlessAnswered``."""
+        from tui.background import command_answer, headless_command
+
+        answer = await command_answer(headless_command([*arguments, *self.places()]))
+        self._reader.look()
+        self.screen.post_message(
+            messages.HeadlessAnswered(purpose, answer.code, answer.out, answer.err)
+        )
+
+    def on_headless_answered(self, message: messages.HeadlessAnswered) -> None:
+        """Say what no page was interested in, if it went wrong."""
+        if message.code != 0:
+            lines = message.err.strip().splitlines()
+            self.warn(lines[-1] if lines else f"It ended with status {message.code}.")
+
+    # Commands that work everywhere.
+
+    def action_start_run(self) -> None:
+        """Open the form."""
+        from tui.screens.start import StartScreen
+
+        if not isinstance(self.screen, StartScreen):
+            self.push_screen(StartScreen())
+
+    def action_teardown(self) -> None:
+        """Open the teardown of the run that the page is about."""
+        from tui.screens.teardown import TeardownScreen
+
+        run = self._run_on_screen()
+        if run is not None and not isinstance(self.screen, TeardownScreen):
+            self.push_screen(TeardownScreen(run))
+
+    def action_show_help(self) -> None:
+        """Open the help page."""
+        from tui.screens.help import HelpScreen
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen())
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Grey out what is impossible now."""
+        if action == "teardown":
+            return True if self._run_on_screen() is not None else None
+        if action == "start_run":
+            return True if self.state.settings is not None else None
+        return True
+
+    def _run_on_screen(self) -> Run | None:
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, Page):
+                return screen.run_on_screen()
+        return None

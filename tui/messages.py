@@ -1,0 +1,75 @@
+"""What the journal's reader and the console's workers tell: facts, in the past tense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+if TYPE_CHECKING:
+    from core.run.events import Event, RunState, Stage
+    from core.run.journal import Run
+    from core.settings import Settings
+
+
+@dataclass
+class SettingsLoaded(Message):
+    """The settings of runs are known."""
+
+    settings: Settings
+
+
+@dataclass
+class Refused(Message):
+    """Something cannot be used; the console goes on without it."""
+
+    sentence: str
+    remedy: str
+
+
+@dataclass
+class RunsRead(Message):
+    """The list of runs is another one than before."""
+
+    runs: tuple[tuple[Run, RunState], ...]
+    """The newest first, each with its state now."""
+
+
+@dataclass
+class EventsRead(Message):
+    """Events of the followed run came; the reader waits until they are taken in."""
+
+    run_id: str
+    events: tuple[Event, ...]
+    more: bool
+    """There are more of them already."""
+
+
+@dataclass
+class StateRead(Message):
+    """The followed run's state is another one than before, ``died`` included."""
+
+    run_id: str
+    state: RunState
+
+
+@dataclass
+class HistoryRead(Message):
+    """How long each stage took in earlier runs like the followed one is known."""
+
+    run_id: str
+    seconds: dict[Stage, float]
+    """The median of each."""
+
+
+@dataclass
+class HeadlessAnswered(Message):
+    """A headless command ended."""
+
+    purpose: str
+    """The id of the command that asked."""
+    code: int
+    out: str
+    err: str
+    """For people, one line at least when the code is not 0."""

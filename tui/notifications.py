@@ -1,0 +1,58 @@
+"""Tells a person who looks elsewhere that something ended: a bell and a desktop notification."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from core.text import harmless
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+    from core.run.events import Event
+
+# A shorter stage is not worth a bell.
+_LONG_STAGE_S = 20.0
+
+
+class Notifier:
+    """Listens to the followed run's events and rings for what happened since the console began."""
+
+    def __init__(self, app: App[int], when: str) -> None:
+        self._app = app
+        self._when = when
+
+    def hear(self, event: Event, since: datetime) -> None:
+        """Ring if this event is news that somebody waits for."""
+        if event.time >= since and (text := _news(event)):
+            self.ring(text)
+
+    def ring(self, text: str) -> None:
+        """Ring, if the settings and the focus say so."""
+        wanted = self._when == "always" or (self._when == "unfocused" and not self._app.app_focus)
+        driver = self._app._driver
+        if not wanted or driver is None:
+            return
+        self._app.bell()
+        # One of the two is known to most terminals that have notifications at all; the text is
+        # printable, so it cannot end the sequence early.
+        safe = harmless(text).replace(";", ",")
+        driver.write(f"\x1b]9;{safe}\x07\x1b]777;notify;gpubench;{safe}\x07")
+
+
+def _news(event: Event) -> str:
+    from core.run import events
+
+    match event.record:
+        case events.StageFinished() if event.record.seconds >= _LONG_STAGE_S:
+            return f"{event.stage} done: {event.record.summary}"
+        case events.StageFailed():
+            return f"{event.stage} failed: {event.record.sentence}"
+        case events.RunFinished():
+            return f"Run {event.run}: {event.record.sentence}"
+        case events.TeardownFinished():
+            left = len(event.record.left)
+            return f"Teardown: {left} left" if left else "Teardown: nothing is left"
+        case _:
+            return ""

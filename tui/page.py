@@ -1,0 +1,33 @@
+"""What every page of the console is: a screen that shows the console's state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from textual.screen import Screen
+
+if TYPE_CHECKING:
+    from core.run.journal import Run
+    from tui.app import Console
+    from tui.state import ConsoleState
+
+
+class Page(Screen[None]):
+    """A screen over the console's state."""
+
+    @property
+    def console_app(self) -> Console:
+        """The app, by its own type."""
+        return cast("Console", self.app)
+
+    @property
+    def state(self) -> ConsoleState:
+        """What the console knows."""
+        return self.console_app.state
+
+    def state_changed(self) -> None:
+        """Show the state; called at most some times a second."""
+
+    def run_on_screen(self) -> Run | None:
+        """Return the run that the page is about, for what works everywhere."""
+        return None

@@ -1,0 +1,30 @@
+"""A file in the user's pager, on the terminal that the console gives up meanwhile."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from textual.app import App, SuspendNotSupported
+
+
+def open_in_pager(app: App[int], path: Path, environment: Mapping[str, str]) -> str:
+    """Show a file in ``$PAGER`` (else less, else more). Returns a sentence when it cannot be."""
+    command = shlex.split(environment.get("PAGER", "")) or ["less"]
+    if shutil.which(command[0]) is None:
+        command = ["more"]
+    if shutil.which(command[0]) is None:
+        return "There is no pager: set PAGER, or install less."
+    if not path.is_file():
+        return f"There is no file {path}."
+    # less shows what steers a terminal as text unless it is told otherwise.
+    safe = {**environment, "LESS": "", "LESSSECURE": "1"}
+    try:
+        with app.suspend():
+            subprocess.run([*command, str(path)], env=safe, check=False)
+    except SuspendNotSupported:
+        return "This console cannot give its terminal to a pager (it runs in a browser)."
+    return ""

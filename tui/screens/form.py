@@ -1,0 +1,133 @@
+"""The form's fields, made of the settings that a run's command line has, and their check."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+from benchmark.plan import SHIPPED_PROFILES
+from core.cli.parser import RUN_FLAGS, build_parser
+from core.settings import Settings
+
+if TYPE_CHECKING:
+    from core.targets.expectation import Expectation
+
+# What most people set; the rest is a key away.
+_COMMON = ("target", "leg", "profile", "repeats", "device", "weights")
+# Shown although they are the defaults: one wants to see what will run.
+_SHOWN = ("target", "leg", "profile")
+_SUGGESTIONS = {
+    "leg": ("baseline", "xen"),
+    "profile": SHIPPED_PROFILES,
+    "device": ("auto", "cpu", "cuda"),
+    "weights": ("auto", "pretrained", "random"),
+    "dataset": ("synthetic",),
+    "arrival_rates_from": ("auto", "none"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One setting of the form."""
+
+    name: str
+    label: str
+    help: str
+    choices: tuple[str, ...]
+    """Empty: any text."""
+    suggestions: tuple[str, ...]
+    initial: str
+    """What stands there at first; empty for the profile's own."""
+    placeholder: str
+    common: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a check of the form found."""
+
+    problem: str = ""
+    note: str = ""
+    expectation: Expectation | None = None
+
+    def names(self, field: str) -> bool:
+        """Return whether the problem is this field's."""
+        return f"--{field.replace('_', '-')}:" in self.problem or f" {field} " in self.problem
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    if get_origin(annotation) is Literal:
+        return tuple(map(str, get_args(annotation)))
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return tuple(annotation)
+    if get_origin(annotation) is UnionType:
+        return next(filter(None, map(_choices, get_args(annotation))), ())
+    return ()
+
+
+def _field(name: str, text: str) -> Field:
+    setting = Settings.model_fields[name]
+    default = setting.get_default()
+    return Field(
+        name=name,
+        label=name.replace("_", " "),
+        help=text,
+        choices=_choices(setting.annotation),
+        suggestions=_SUGGESTIONS.get(name, ()),
+        initial=str(default) if name in _SHOWN else "",
+        placeholder="the profile's" if default is None else str(default),
+        common=name in _COMMON,
+    )
+
+
+FIELDS = tuple(_field(name, text) for name, text in RUN_FLAGS.items())
+
+
+def values_of(texts: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings that were given: what is empty or as it is anyway is left out."""
+    usual = {field.name: field.initial for field in FIELDS}
+    return {name: text for name, text in texts.items() if text and text != usual[name]}
+
+
+def fields_of_command(command: str) -> dict[str, str]:
+    """Return the settings that a headless ``run`` command gives; none of one that is no such."""
+    try:
+        words = shlex.split(command)
+        if len(words) < 2 or "run" not in words:
+            return {}
+        options = build_parser().parse_args(words[1:])
+    except (ValueError, SystemExit):
+        return {}
+    values = {name: getattr(options, name, None) for name in RUN_FLAGS}
+    return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def check_form(
+    values: Mapping[str, Any], environment: Mapping[str, str], config_file: str | None
+) -> Check:
+    """Check settings as ``run`` would, and say what a run of them takes. Changes nothing."""
+    import tempfile
+    from pathlib import Path
+
+    from core.errors import ProblemError
+    from core.run.journal import Journal
+    from core.settings import load_settings
+    from core.targets.expectation import expect
+    from core.targets.planning import plan_of
+
+    try:
+        settings = load_settings(values, environment, config_file).settings
+        journal = Journal.to_read(settings.state_dir)
+        if journal is None:
+            with tempfile.TemporaryDirectory() as folder, Journal(Path(folder)) as empty:
+                plan, note = plan_of(settings, empty)
+            return Check(note=note, expectation=expect(settings, plan, None))
+        with journal:
+            plan, note = plan_of(settings, journal)
+            return Check(note=note, expectation=expect(settings, plan, journal))
+    except ProblemError as problem:
+        return Check(problem=str(problem))

@@ -1,0 +1,91 @@
+"""What a program says of something on screen: `kubectl describe` and the like."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Footer, Static
+
+from core.text import harmless
+from tui.page import Page
+from tui.widgets.title import Title
+
+if TYPE_CHECKING:
+    from core.report.equivalents import Equivalent
+
+# More than that nobody reads here, and laying it out would be felt.
+_MOST_LINES = 2000
+
+
+class OutputScreen(Page):
+    """Runs commands that only look, and shows their words."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "close", "Back"),
+        Binding("c", "copy_command", "Copy"),
+        Binding("f5", "again", "Again"),
+    ]
+
+    def __init__(self, commands: Sequence[Equivalent]) -> None:
+        super().__init__()
+        self._commands = commands
+
+    def compose(self) -> ComposeResult:
+        """Lay the page out."""
+        yield Title()
+        with VerticalScroll(id="output"):
+            yield Static("Asking ...", markup=False, id="output-text")
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Ask."""
+        self.query_one(Title).show(", ".join(command.label for command in self._commands))
+        self.query_one("#output").focus()
+        self._ask()
+
+    def action_again(self) -> None:
+        """Ask again."""
+        self._ask()
+
+    def action_close(self) -> None:
+        """Go back."""
+        self.dismiss()
+
+    def action_copy_command(self) -> None:
+        """Copy the commands."""
+        text = "\n".join(shlex.join(command.command) for command in self._commands)
+        self.console_app.copy(text, "the commands")
+
+    @work(group="output", exclusive=True, exit_on_error=False)
+    async def _ask(self) -> None:
+        from tui.background import command_answer
+
+        parts = []
+        for entry in self._commands:
+            parts.append(Content.styled(f"$ {harmless(shlex.join(entry.command))}", "bold"))
+            try:
+                answer = await command_answer(entry.command)
+            except OSError as error:
+                parts.append(
+                    Content.styled(
+                        f"{entry.command[0]} cannot be run here: {error.strerror}. "
+                        "Install it, or copy the command with c.",
+                        "$text-error",
+                    )
+                )
+                continue
+            lines = (answer.out + answer.err).splitlines()
+            parts += [Content(harmless(line)) for line in lines[:_MOST_LINES]]
+            if len(lines) > _MOST_LINES:
+                parts.append(
+                    Content.styled(f"{len(lines) - _MOST_LINES} more lines", "$text-muted")
+                )
+            parts.append(Content(""))
+        self.query_one("#output-text", Static).update(Content("\n").join(parts))

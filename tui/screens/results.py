@@ -1,0 +1,265 @@
+"""The results of one run: figures, plots, evidence and files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import DataTable, Footer, Static, TabbedContent, TabPane
+
+from core.text import harmless
+from tui.background import in_background
+from tui.commands import RESULTS, bindings
+from tui.page import Page
+from tui.screens.evidence import evidence_content, files_content
+from tui.widgets.plots import Plot
+from tui.widgets.title import Banner, Title
+
+if TYPE_CHECKING:
+    from benchmark.results import MeasurementResult, Result
+    from core.report.curves import LatencyDistribution, ThroughputSeries
+    from core.report.scenarios import ScenarioTable
+    from core.run.journal import Run
+
+# The report's columns, the most wanted first: a narrow terminal cuts the last ones off.
+_COLUMNS = {
+    "scenario": "scenario",
+    "batch": "batch",
+    "throughput (samples/s)": "samples/s",
+    "p50 (ms)": "p50 ms",
+    "p90 (ms)": "p90 ms",
+    "p99 (ms)": "p99 ms",
+    "marks": "marks",
+    "expected (samples/s)": "expected samples/s",
+    "path": "path",
+    "blocks": "blocks",
+}
+_FIGURES = ("batch", "throughput (samples/s)", "p50 (ms)", "p90 (ms)", "p99 (ms)")
+_PANES = ("figures", "plots", "evidence", "files")
+
+
+@dataclass
+class ResultRead(Message):
+    """The result file was read, or not."""
+
+    result: Result | None
+    problem: str
+
+
+@dataclass
+class CurvesRead(Message):
+    """A measurement's raw data was read, or not."""
+
+    measurement: str
+    latencies: LatencyDistribution | None
+    throughput: ThroughputSeries | None
+    problem: str
+
+
+class ResultsScreen(Page):
+    """What a run found."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(RESULTS)]
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run = run
+        self._result: Result | None = None
+
+    def compose(self) -> ComposeResult:
+        """Lay the page out."""
+        yield Title()
+        yield Banner()
+        with TabbedContent(initial="figures"):
+            with TabPane("1 Figures", id="figures"):
+                yield Static(markup=False, id="result-head")
+                yield DataTable(id="figures-table", cursor_type="row")
+                yield Static(markup=False, id="result-notes")
+            with TabPane("2 Plots", id="plots"), VerticalScroll():
+                yield Plot("latency")
+                yield Plot("throughput over time")
+            with TabPane("3 Evidence", id="evidence"), VerticalScroll():
+                yield Static(markup=False, id="evidence-text")
+            with TabPane("4 Files", id="files"), VerticalScroll():
+                yield Static(markup=False, id="files-text")
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Read the file."""
+        self.query_one(Banner).show("")
+        self.query_one(Title).show(harmless(self._run.id), "results")
+        self._read()
+
+    @work(group="result", exclusive=True, exit_on_error=False)
+    async def _read(self) -> None:
+        def read() -> ResultRead:
+            from benchmark.errors import ProblemError
+            from benchmark.results import RESULT_FILE, read_result
+
+            try:
+                return ResultRead(read_result(self._run.folder / RESULT_FILE), "")
+            except ProblemError as problem:
+                return ResultRead(None, str(problem))
+
+        self.post_message(await in_background(read))
+
+    @on(ResultRead)
+    def _show(self, message: ResultRead) -> None:
+        self.query_one(Banner).show(harmless(message.problem))
+        if message.result is None:
+            for plot in self.query(Plot):
+                plot.show_sentence("There is no result to plot.")
+            return
+        from core.report.scenarios import scenario_table
+
+        self._result = message.result
+        table = scenario_table(message.result)
+        self._show_figures(message.result, table)
+        self.query_one("#evidence-text", Static).update(evidence_content(message.result))
+        self.query_one("#files-text", Static).update(
+            files_content(message.result, self._run.folder)
+        )
+        self.query_one("#figures-table").focus()
+        self.refresh_bindings()
+
+    def _show_figures(self, result: Result, table: ScenarioTable) -> None:
+        from core.report.scenarios import HEADERS, row_cells
+
+        order = [HEADERS.index(header) for header in _COLUMNS]
+        self.query_one("#result-head", Static).update(
+            Content.assemble(
+                (f"leg {harmless(table.leg)}", "bold"),
+                f", under {table.hypervisor}\n",
+                (harmless(table.device), "$text-muted"),
+                (f"\n{harmless(table.configuration)}", "$text-muted"),
+            )
+        )
+        grid = self.query_one("#figures-table", DataTable)
+        grid.clear(columns=True)
+        for header, short in _COLUMNS.items():
+            grid.add_column(Text(short, justify="right" if header in _FIGURES else "left"))
+        warning = self.app.theme_variables.get("warning", "")
+        for row in table.rows:
+            style = warning if row.void else ""
+            cells = row_cells(row)
+            grid.add_row(
+                *(
+                    Text(cells[index], style, justify="right" if header in _FIGURES else "left")
+                    for header, index in zip(_COLUMNS, order, strict=True)
+                ),
+                key=row.name,
+            )
+        self.query_one("#result-notes", Static).update(
+            Content.styled(harmless_lines(table.notes()), "$text-muted")
+        )
+
+    @on(DataTable.RowHighlighted)
+    def _plot_row(self, message: DataTable.RowHighlighted) -> None:
+        if self._result is None or message.row_key.value is None:
+            return
+        # The raw data of the first good block; of the first where all are void.
+        name = message.row_key.value
+        blocks = [entry for entry in self._result.benchmarks if entry.name == name]
+        chosen = next((entry for entry in blocks if not entry.void), blocks[0])
+        self._read_curves(chosen)
+
+    @work(group="curves", exclusive=True, exit_on_error=False)
+    async def _read_curves(self, measurement: MeasurementResult) -> None:
+        folder = self._run.folder
+        name = f"{measurement.name}, block {measurement.block}"
+
+        def read() -> CurvesRead:
+            from benchmark.errors import ProblemError
+            from core.report.curves import latency_curve, throughput_curve
+
+            try:
+                return CurvesRead(
+                    name,
+                    latency_curve(folder, measurement),
+                    throughput_curve(folder, measurement),
+                    "",
+                )
+            except ProblemError as problem:
+                return CurvesRead(name, None, None, str(problem))
+
+        self.post_message(await in_background(read))
+
+    @on(CurvesRead)
+    def _show_curves(self, message: CurvesRead) -> None:
+        latency, throughput = self.query(Plot).results(Plot)
+        latency.border_title = f"latency: {message.measurement}"
+        throughput.border_title = f"throughput over time: {message.measurement}"
+        if message.problem:
+            latency.show_sentence(harmless(message.problem))
+            throughput.show_sentence("")
+            return
+        latency.show_distribution(message.latencies)
+        throughput.show_series(message.throughput)
+
+    # Commands.
+
+    def _activate(self, number: int) -> None:
+        self.query_one(TabbedContent).active = _PANES[number - 1]
+
+    def action_pane_1(self) -> None:
+        """Show the figures."""
+        self._activate(1)
+
+    def action_pane_2(self) -> None:
+        """Show the plots."""
+        self._activate(2)
+
+    def action_pane_3(self) -> None:
+        """Show the evidence."""
+        self._activate(3)
+
+    def action_pane_4(self) -> None:
+        """Show the files."""
+        self._activate(4)
+
+    def action_diff(self) -> None:
+        """Open the diff against the latest baseline."""
+        from tui.screens.diff import DiffScreen
+
+        first = self.state.latest_of("baseline", but=self._run.id)
+        if first is not None:
+            self.app.push_screen(DiffScreen(first, self._run))
+
+    def action_export(self) -> None:
+        """Ask for a file and write the results there."""
+        from tui.screens.export import ExportScreen
+
+        self.app.push_screen(ExportScreen((self._run.id,), f"{self._run.id}.html"))
+
+    def action_copy_command(self) -> None:
+        """Copy the headless command."""
+        self.console_app.copy(f"gpubench-tui --no-ui show {self._run.id}", "the command")
+
+    def action_back(self) -> None:
+        """Go back."""
+        self.app.pop_screen()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Grey out what is impossible now."""
+        if action == "export":
+            return True if self._result is not None else None
+        if action == "diff":
+            first = self.state.latest_of("baseline", but=self._run.id)
+            return True if self._result is not None and first is not None else None
+        return True
+
+    def run_on_screen(self) -> Run | None:
+        """Return the run."""
+        return self._run
+
+
+def harmless_lines(lines: tuple[str, ...]) -> str:
+    """Return sentences below each other."""
+    return "\n".join(map(harmless, lines))

@@ -1,0 +1,283 @@
+"""The dashboard of one run: stages, measurement, machine, cost and log."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Footer, Tab, Tabs
+
+from core.text import duration, harmless
+from tui.commands import RUN, bindings
+from tui.log.panel import LogPanel
+from tui.page import Page
+from tui.widgets.drawing import mark, money
+from tui.widgets.machine_panels import CostPanel, TelemetryPanel
+from tui.widgets.measurement_panel import MeasurementPanel
+from tui.widgets.stage_panel import StagePanel
+from tui.widgets.title import Banner, Title
+
+if TYPE_CHECKING:
+    from core.run.journal import Run
+    from tui.state import Followed
+
+_PANES = ("stages", "measurement", "machine", "log")
+
+
+class RunScreen(Page):
+    """Follows one run."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(RUN)]
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run = run
+        self._noticed: dict[str, str] = {}
+
+    def compose(self) -> ComposeResult:
+        """Lay the page out; a narrow terminal shows one pane at a time."""
+        yield Title()
+        yield Banner()
+        yield Tabs(
+            Tab("1 Stages", id="tab-stages"),
+            Tab("2 Measurement", id="tab-measurement"),
+            Tab("3 Machine, cost", id="tab-machine"),
+            Tab("4 Log", id="tab-log"),
+        )
+        with Horizontal(id="dashboard"):
+            with Vertical(id="facts"):
+                yield VerticalScroll(id="pane-stages", can_focus=True)
+                with VerticalScroll(id="pane-machine", can_focus=False):
+                    yield TelemetryPanel()
+                    yield CostPanel()
+            with Vertical(id="main"):
+                with VerticalScroll(id="pane-measurement", can_focus=True):
+                    yield MeasurementPanel()
+                with Vertical(id="pane-log"):
+                    yield LogPanel()
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Follow the run and its log."""
+        from core.run.log import LOG_FILE
+
+        self.add_class("show-stages")
+        self.query_one(Banner).show("")
+        self.query_one(LogPanel).open(self._run.folder / LOG_FILE, self._run.id)
+        self.query_one(LogPanel).focus()
+        self.set_interval(1.0, self._tick)
+        self.state_changed()
+
+    def on_screen_resume(self) -> None:
+        """Follow this run again, wherever one has been meanwhile."""
+        self._followed()
+        self.state_changed()
+
+    def _followed(self) -> Followed:
+        return self.console_app.follow(self._run.id)
+
+    def _tick(self) -> None:
+        followed = self.state.followed
+        if self.is_current and followed is not None and followed.running:
+            self.state_changed()
+
+    def state_changed(self) -> None:
+        """Show the run as it is now."""
+        followed = self.state.followed
+        if followed is None or followed.run_id != self._run.id or not self.is_mounted:
+            return
+        self.query_one(Banner).show(self.state.refusal or self._ending(followed))
+        self._show_title(followed)
+        self._show_stages(followed)
+        self.query_one(MeasurementPanel).show(followed)
+        self.query_one(TelemetryPanel).show(followed)
+        self.query_one(CostPanel).show(followed)
+        self.query_one(LogPanel).broken_streams = {
+            source: record.reason for source, record in followed.view.broken_streams.items()
+        }
+        self.refresh_bindings()
+
+    def _ending(self, followed: Followed) -> str:
+        """Return the sentence on an end that was not as wanted."""
+        if followed.state == "died":
+            return (
+                "The run died: its process is gone and left no word. The end of its log may tell "
+                "why; T removes what it left."
+            )
+        view = followed.view
+        if view.state in ("failed", "interrupted"):
+            return harmless(f"{view.sentence} {view.remedy}".strip())
+        return ""
+
+    def _show_title(self, followed: Followed) -> None:
+        view = followed.view
+        state = str(followed.state or view.state)
+        if view.stopping and followed.running:
+            state = "stopping"
+        end = view.finished_at or self.console_app.clock()
+        took = (
+            duration(max(0.0, (end - view.created_at).total_seconds()))
+            if view.created_at and (view.finished_at or followed.running)
+            else ""
+        )
+        parts: list[Content | str] = [
+            Content(harmless(self._run.id)),
+            Content.assemble(mark(str(followed.state or view.state)), f" {state}"),
+            took,
+        ]
+        if view.cost is not None:
+            parts.append(f"{money(view.cost.spent_usd)} at {money(view.cost.usd_per_hour)}/h")
+        if not followed.complete:
+            parts.append("reading ...")
+        self.query_one(Title).show(*(part for part in parts if part))
+
+    def _show_stages(self, followed: Followed) -> None:
+        pane = self.query_one("#pane-stages")
+        now = self.console_app.clock()
+        for stage, view in followed.view.stages.items():
+            found = pane.query(f"#stage-{stage}").results(StagePanel)
+            panel = next(iter(found), None)
+            if panel is None:
+                panel = StagePanel(str(stage))
+                pane.mount(panel)
+            panel.show(followed, view, now)
+
+    # Panes of a narrow terminal.
+
+    @on(Tabs.TabActivated)
+    def _show_pane(self, message: Tabs.TabActivated) -> None:
+        self._pane(str(message.tab.id).removeprefix("tab-"))
+
+    def _pane(self, name: str) -> None:
+        for other in _PANES:
+            self.set_class(other == name, f"show-{other}")
+        if name == "log":
+            self.query_one(LogPanel).focus()
+
+    def _activate(self, name: str) -> None:
+        self.query_one(Tabs).active = f"tab-{name}"
+        self._pane(name)
+
+    def action_pane_1(self) -> None:
+        """Show the stages."""
+        self._activate("stages")
+
+    def action_pane_2(self) -> None:
+        """Show the measurements."""
+        self._activate("measurement")
+
+    def action_pane_3(self) -> None:
+        """Show telemetry and cost."""
+        self._activate("machine")
+
+    def action_pane_4(self) -> None:
+        """Show the log."""
+        self._activate("log")
+
+    def action_zoom(self) -> None:
+        """Give the log everything, and back."""
+        self.toggle_class("zoomed")
+        self.query_one(LogPanel).focus()
+
+    # Commands.
+
+    def action_back(self) -> None:
+        """Go back to the list."""
+        if self.has_class("zoomed"):
+            self.remove_class("zoomed")
+        else:
+            self.app.pop_screen()
+
+    def action_results(self) -> None:
+        """Open the results."""
+        from tui.screens.results import ResultsScreen
+
+        self.app.push_screen(ResultsScreen(self._run))
+
+    def action_diff(self) -> None:
+        """Open the diff against the latest baseline."""
+        from tui.screens.diff import DiffScreen
+
+        first = self.state.latest_of("baseline", but=self._run.id)
+        if first is not None:
+            self.app.push_screen(DiffScreen(first, self._run))
+
+    def action_stop(self) -> None:
+        """Interrupt the run, once it was confirmed."""
+        from tui.screens.confirm import stop_run
+
+        stop_run(self.console_app, self._run)
+
+    def action_rerun(self) -> None:
+        """Open the form with this run's settings."""
+        from tui.screens.start import StartScreen
+
+        followed = self._followed()
+        self.app.push_screen(StartScreen(followed.view.command))
+
+    def action_pager(self) -> None:
+        """Open the log in $PAGER, the console waiting behind it."""
+        from core.run.log import LOG_FILE
+        from tui.pager import open_in_pager
+
+        problem = open_in_pager(self.app, self._run.folder / LOG_FILE, os.environ)
+        if problem:
+            self.console_app.warn(problem)
+
+    def action_copy_command(self) -> None:
+        """Choose among the commands for what is on screen, and copy one."""
+        from core.report.equivalents import equivalents
+        from tui.screens.choose import ChooseScreen
+
+        found = equivalents(self._followed().view)
+        options = [(entry.label, shlex.join(entry.command)) for entry in found]
+        self.app.push_screen(ChooseScreen("Copy a command", options))
+
+    def action_describe(self) -> None:
+        """Show what kubectl or gcloud say of the run's pod, job or cluster."""
+        self._show_equivalents("describe")
+
+    def action_system_pods(self) -> None:
+        """Show the NVIDIA pods of kube-system."""
+        self._show_equivalents("system pods")
+
+    def _show_equivalents(self, kind: str) -> None:
+        from core.report.equivalents import equivalents
+        from tui.screens.output import OutputScreen
+
+        commands = [entry for entry in equivalents(self._followed().view) if entry.kind == kind]
+        if commands:
+            self.app.push_screen(OutputScreen(commands))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Grey out what is impossible now."""
+        followed = self.state.followed
+        if followed is None or followed.run_id != self._run.id:
+            return True
+        if action == "results":
+            return True if followed.view.result_file else None
+        if action == "diff":
+            first = self.state.latest_of("baseline", but=self._run.id)
+            return True if followed.view.result_file and first is not None else None
+        if action == "stop":
+            return True if followed.running else None
+        if action == "rerun":
+            return True if followed.view.command and not followed.running else None
+        if action in ("describe", "system_pods"):
+            return self._can_show("describe" if action == "describe" else "system pods", followed)
+        return True
+
+    def _can_show(self, kind: str, followed: Followed) -> bool | None:
+        from core.report.equivalents import equivalents
+
+        return any(entry.kind == kind for entry in equivalents(followed.view)) or None
+
+    def run_on_screen(self) -> Run | None:
+        """Return the run."""
+        return self._run

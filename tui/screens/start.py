@@ -1,0 +1,219 @@
+"""The form that starts a run: checked as it is typed, with what it takes and its headless form."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.suggester import SuggestFromList
+from textual.widgets import Button, Footer, Input, Select, Static
+
+from core.text import duration, harmless
+from tui.background import in_background
+from tui.messages import HeadlessAnswered
+from tui.page import Page
+from tui.screens.form import FIELDS, Field, fields_of_command, values_of
+from tui.widgets.drawing import money
+from tui.widgets.title import Title
+
+if TYPE_CHECKING:
+    from tui.screens.form import Check
+
+
+@dataclass
+class FormChecked(Message):
+    """The form was checked."""
+
+    check: Check
+
+
+class StartScreen(Page):
+    """Starts a run."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s", "start", "Start", tooltip="Start the run", id="start.start"),
+        Binding("f2", "copy_command", "Copy", tooltip="Copy the headless command"),
+        Binding("f3", "more", "More", tooltip="Show every setting, and back"),
+        Binding("escape", "close", "Back"),
+    ]
+
+    def __init__(self, command: str = "") -> None:
+        super().__init__()
+        self._given = fields_of_command(command)
+        self._check: Check | None = None
+        self._starting = ""
+
+    def compose(self) -> ComposeResult:
+        """Lay the form out."""
+        yield Title()
+        with Horizontal(id="form"):
+            with VerticalScroll(id="fields", can_focus=False):
+                for field in FIELDS:
+                    with Horizontal(classes="field" if field.common else "field rare"):
+                        yield Static(field.label, markup=False, classes="label")
+                        yield self._editor(field)
+                        yield Static(field.help, markup=False, classes="help")
+            with Vertical(id="expectation"):
+                yield Static(markup=False, id="check")
+                with Horizontal(classes="buttons"):
+                    yield Button("Start (ctrl+s)", id="start", variant="primary", disabled=True)
+                    yield Button("Back", id="back")
+        yield Footer()
+
+    def _editor(self, field: Field) -> Input | Select[str]:
+        value = self._given.get(field.name, "")
+        if field.choices:
+            options = [(choice, choice) for choice in field.choices]
+            chosen = value if value in field.choices else field.initial
+            return Select(
+                options,
+                prompt="the profile's",
+                allow_blank=not field.initial,
+                value=chosen or Select.NULL,
+                id=f"field-{field.name}",
+                compact=True,
+            )
+        return Input(
+            value or field.initial,
+            placeholder=field.placeholder,
+            suggester=SuggestFromList(field.suggestions) if field.suggestions else None,
+            id=f"field-{field.name}",
+            compact=True,
+        )
+
+    def on_mount(self) -> None:
+        """Check what stands there already."""
+        self.query_one(Title).show("start a run")
+        self.query_one("#field-leg").focus()
+        # A setting that is out of sight must not be part of a run.
+        self.set_class(
+            any(field.name in self._given for field in FIELDS if not field.common), "all"
+        )
+        self._check_form()
+
+    def _values(self) -> dict[str, str]:
+        texts = {}
+        for field in FIELDS:
+            editor = self.query_one(f"#field-{field.name}")
+            if isinstance(editor, Input):
+                texts[field.name] = editor.value.strip()
+            elif isinstance(editor, Select):
+                texts[field.name] = "" if editor.value is Select.NULL else str(editor.value)
+        return values_of(texts)
+
+    def _command(self) -> str:
+        from core.cli.parser import run_arguments
+
+        return shlex.join(["gpubench-tui", "--no-ui", *run_arguments(self._values())])
+
+    @on(Input.Changed)
+    @on(Select.Changed)
+    def _changed(self) -> None:
+        self._check = None
+        self.query_one("#start", Button).disabled = True
+        self._check_form()
+
+    @work(group="check", exclusive=True, exit_on_error=False)
+    async def _check_form(self) -> None:
+        from tui.screens.form import check_form
+
+        console = self.console_app
+        values = {**console.flags, **self._values()}
+        environment, config = console.environment, console.config_file
+        check = await in_background(lambda: check_form(values, environment, config))
+        self.post_message(FormChecked(check))
+
+    @on(FormChecked)
+    def _show_check(self, message: FormChecked) -> None:
+        check = self._check = message.check
+        lines: list[Content] = []
+        if check.problem:
+            lines.append(Content.styled(harmless(check.problem), "$text-error"))
+        elif check.expectation is not None:
+            expected = check.expectation
+            cost = "nothing is billed" if expected.usd == 0 else f"about {money(expected.usd)}"
+            lines += [
+                Content.assemble(("measurements  ", "$text-muted"), f"{expected.measurements}"),
+                Content.assemble(
+                    ("time          ", "$text-muted"),
+                    (f"about {duration(expected.seconds)}", "bold"),
+                    f", {expected.source}",
+                ),
+                Content.assemble(("cost          ", "$text-muted"), cost),
+            ]
+            if check.note:
+                lines.append(Content.styled(harmless(check.note), "$text-muted"))
+        lines += [
+            Content(""),
+            Content.styled("the same without the console (F2 copies it):", "$text-muted"),
+            Content(harmless(self._command())),
+        ]
+        self.query_one("#check", Static).update(Content("\n").join(lines))
+        for field in FIELDS:
+            wrong = bool(check.problem) and check.names(field.name)
+            self.query_one(f"#field-{field.name}").set_class(wrong, "-wrong")
+        self.query_one("#start", Button).disabled = bool(check.problem)
+        self.refresh_bindings()
+
+    # Commands.
+
+    @on(Button.Pressed, "#start")
+    def action_start(self) -> None:
+        """Start the run."""
+        from core.cli.parser import run_arguments
+
+        if self._starting or self._check is None or self._check.problem:
+            return
+        self._starting = "asked"
+        self.query_one("#start", Button).disabled = True
+        self.console_app.headless("start", [*run_arguments(self._values()), "--detach"])
+
+    def on_headless_answered(self, message: HeadlessAnswered) -> None:
+        """Go to the run, or say why there is none."""
+        if message.purpose != "start":
+            return
+        message.stop()
+        if message.code == 0 and message.out.strip():
+            self._starting = message.out.split()[-1]
+            self.state_changed()
+            return
+        self._starting = ""
+        lines = message.err.strip().splitlines() or [f"It ended with status {message.code}."]
+        self.console_app.warn(harmless(lines[-1].removeprefix("gpubench-tui: ")))
+        self.query_one("#start", Button).disabled = False
+
+    def state_changed(self) -> None:
+        """Open the run that was started as soon as it is in the journal."""
+        from tui.screens.run import RunScreen
+
+        found = self.state.run_named(self._starting) if self._starting else None
+        if found is not None and self.is_current:
+            self._starting = ""
+            self.app.switch_screen(RunScreen(found[0]))
+
+    def action_copy_command(self) -> None:
+        """Copy the headless command."""
+        self.console_app.copy(self._command(), "the command")
+
+    def action_more(self) -> None:
+        """Show every setting, or the common ones."""
+        self.toggle_class("all")
+
+    @on(Button.Pressed, "#back")
+    def action_close(self) -> None:
+        """Start nothing."""
+        self.app.pop_screen()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Grey out what is impossible now."""
+        if action == "start":
+            possible = self._check is not None and not self._check.problem and not self._starting
+            return True if possible else None
+        return True

@@ -1,0 +1,203 @@
+"""Teardown: what there is, what it costs, in which order it goes; then the proof of its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Button, Input, Static
+
+from core.text import harmless
+from tui.messages import HeadlessAnswered
+from tui.page import Page
+from tui.widgets.drawing import mark, money
+
+if TYPE_CHECKING:
+    from core.run.journal import Run
+    from core.run.teardown import TeardownPlan
+    from core.run.view import ResourceView
+    from tui.state import Followed
+
+
+class TeardownScreen(Page):
+    """Asks, starts the teardown as a headless command, and follows it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "close", "Close"),
+        Binding("c", "copy_command", "Copy", tooltip="Copy the commands", show=False),
+    ]
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(classes="dialog")
+        self._run = run
+        self._plan: TeardownPlan | None = None
+        self._asked = False
+        self._problem = ""
+
+    def compose(self) -> ComposeResult:
+        """Lay the page out."""
+        with Vertical(classes="box wide"):
+            yield Static(f"Teardown of {harmless(self._run.id)}", markup=False, classes="box-title")
+            with VerticalScroll(id="teardown-list", can_focus=False):
+                yield Static("Reading the journal ...", markup=False, id="teardown-text")
+            yield Input(id="confirmation", placeholder="")
+            with Horizontal(classes="buttons"):
+                yield Button("Close", id="close")
+                yield Button("Tear down", id="do", variant="error", disabled=True)
+
+    def on_mount(self) -> None:
+        """Focus what changes nothing."""
+        self.query_one("#confirmation").display = False
+        self.query_one("#close").focus()
+        self.console_app.follow(self._run.id)
+        self.state_changed()
+
+    def state_changed(self) -> None:
+        """Show what there is, or how far the teardown is."""
+        followed = self.state.followed
+        if followed is None or followed.run_id != self._run.id or not followed.complete:
+            return
+        if self._asked:
+            self._show_progress(followed)
+            return
+        found = self.state.run_named(self._run.id)
+        from core.run.teardown import teardown_plan
+
+        run, state = found if found is not None else (self._run, self._run.state)
+        self._plan = teardown_plan(followed.view, run, state)
+        self._show_plan(self._plan)
+
+    def _show_plan(self, plan: TeardownPlan) -> None:
+        name = plan.confirmation
+        box = self.query_one("#confirmation", Input)
+        box.display = bool(name)
+        box.placeholder = f"type {name} to confirm"
+        if not plan.removals:
+            lines = [
+                Content("Nothing is left of this run, as far as its journal says."),
+                Content.styled("Tear down asks again and writes the proof down.", "$text-muted"),
+            ]
+        else:
+            lines = [Content("This is removed, in this order:"), Content("")]
+            lines += [
+                _removal(number, removal) for number, removal in enumerate(plan.removals, start=1)
+            ]
+            cost = (
+                f"together {money(plan.usd_per_hour)} per hour while it stands"
+                if plan.usd_per_hour
+                else "None of it costs money."
+            )
+            lines += [Content(""), Content(cost)]
+            if name:
+                lines.append(Content.styled(f"Type {harmless(name)} to confirm.", "$text-warning"))
+        lines.append(Content.styled(f"= {harmless(plan.command)}", "$text-muted"))
+        self.query_one("#teardown-text", Static).update(Content("\n").join(lines))
+        self._enable()
+
+    @on(Input.Changed)
+    def _enable(self) -> None:
+        plan = self._plan
+        typed = self.query_one("#confirmation", Input).value
+        allowed = plan is not None and typed == plan.confirmation and not self._asked
+        self.query_one("#do", Button).disabled = not allowed
+
+    @on(Input.Submitted)
+    @on(Button.Pressed, "#do")
+    def _do(self) -> None:
+        plan = self._plan
+        typed = self.query_one("#confirmation", Input).value
+        if plan is None or self._asked or typed != plan.confirmation:
+            return
+        self._asked = True
+        self.query_one("#do", Button).disabled = True
+        self.query_one("#confirmation").display = False
+        self.query_one("#close").focus()
+        # An older teardown's end is no end of this one.
+        followed = self.console_app.follow(self._run.id)
+        followed.view.teardown = followed.view.torn_down = None
+        followed.view.proofs.clear()
+        confirmed = ["--yes", plan.confirmation] if plan.confirmation else []
+        self.console_app.headless("teardown", ["teardown", self._run.id, *confirmed])
+        self.state_changed()
+
+    def on_headless_answered(self, message: HeadlessAnswered) -> None:
+        """Say why it could not begin; what came of it is in the journal."""
+        if message.purpose != "teardown":
+            return
+        message.stop()
+        if message.code not in (0, 5):
+            lines = message.err.strip().splitlines() or [f"It ended with status {message.code}."]
+            self._problem = harmless(lines[-1].removeprefix("gpubench-tui: "))
+        self.state_changed()
+
+    def _show_progress(self, followed: Followed) -> None:
+        view = followed.view
+        lines: list[Content] = []
+        plan = self._plan
+        for removal in plan.removals if plan else ():
+            intended = removal.intended
+            proof = view.proofs.get((intended.kind, intended.name), "")
+            lines.append(_removed(removal, proof, ended=view.torn_down is not None))
+        if self._problem:
+            lines.append(Content.styled(self._problem, "$text-error"))
+        elif view.torn_down is None:
+            lines.append(Content.styled("Removing ... the run's journal keeps what is done.", ""))
+        elif view.torn_down.left:
+            lines += [
+                Content(""),
+                Content.styled("This could not be proved gone:", "bold $text-error"),
+            ]
+            for left in view.torn_down.left:
+                lines += [
+                    Content(harmless(f"{left.kind} {left.name}: {left.reason}")),
+                    Content.styled(f"  {harmless(left.delete_command)}", "bold"),
+                ]
+            lines.append(Content.styled("c copies the commands", "$text-muted"))
+        else:
+            lines += [Content(""), Content.styled("✓ Nothing is left.", "bold $success")]
+        self.query_one("#teardown-text", Static).update(Content("\n").join(lines))
+
+    def action_copy_command(self) -> None:
+        """Copy the commands for what is left, else the teardown's own."""
+        followed = self.state.followed
+        ended = followed.view.torn_down if followed is not None else None
+        if ended is not None and ended.left:
+            text = "\n".join(left.delete_command for left in ended.left)
+        else:
+            text = self._plan.command if self._plan is not None else ""
+        self.console_app.copy(text, "the command")
+
+    @on(Button.Pressed, "#close")
+    def action_close(self) -> None:
+        """Close the page; a teardown that was started goes on."""
+        self.app.pop_screen()
+
+    def run_on_screen(self) -> Run | None:
+        """Return the run."""
+        return self._run
+
+
+def _removal(number: int, removal: ResourceView) -> Content:
+    intended = removal.intended
+    cost = f"{money(intended.usd_per_hour)}/h" if intended.usd_per_hour else "free"
+    return Content.assemble(
+        f"{number:>3}. ",
+        (harmless(f"{intended.kind} {intended.name}"), "bold"),
+        f"  {cost}  ",
+        (harmless(intended.location), "$text-muted"),
+    )
+
+
+def _removed(removal: ResourceView, proof: str, *, ended: bool) -> Content:
+    state = "done" if proof else "failed" if ended else "running"
+    intended = removal.intended
+    return Content.assemble(
+        mark(state),
+        " ",
+        (harmless(f"{intended.kind} {intended.name}"), "bold"),
+        f"  {harmless(proof)}",
+    )

@@ -1,0 +1,67 @@
+"""What the console knows. Only the app's message handlers change it; pages read it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmark.progress import Progressed
+    from core.run.events import RunState, Stage
+    from core.run.journal import Run
+    from core.run.view import RunView
+    from core.settings import Settings
+
+# At two samples a second: two minutes, as wide as a sparkline gets.
+_SAMPLES = 240
+
+
+@dataclass
+class Followed:
+    """One run, as far as its events were read."""
+
+    run_id: str
+    view: RunView
+    state: RunState | None = None
+    """As the journal and the process tell it; None until it was asked."""
+    history: dict[Stage, float] = field(default_factory=dict)
+    """Median seconds of each stage in earlier runs like this one."""
+    samples: deque[Progressed] = field(default_factory=lambda: deque(maxlen=_SAMPLES))
+    stream_notes: dict[str, str] = field(default_factory=dict)
+    complete: bool = False
+    """Everything that was there when it was opened is read."""
+
+    @property
+    def running(self) -> bool:
+        """Return whether the run is at work."""
+        return self.state is not None and not self.state.ended
+
+
+@dataclass
+class ConsoleState:
+    """Everything."""
+
+    started_at: datetime
+    settings: Settings | None = None
+    runs: tuple[tuple[Run, RunState], ...] | None = None
+    """None until the journal was read."""
+    refusal: str = ""
+    """Why the journal or the settings cannot be used."""
+    followed: Followed | None = None
+
+    def run_named(self, run_id: str) -> tuple[Run, RunState] | None:
+        """Return a run of the list."""
+        return next((row for row in self.runs or () if row[0].id == run_id), None)
+
+    def latest_of(self, leg: str, *, but: str = "") -> Run | None:
+        """Return the latest run of a leg that is done."""
+        return next(
+            (
+                run
+                for run, state in self.runs or ()
+                if run.leg == leg and state == "done" and run.id != but
+            ),
+            None,
+        )

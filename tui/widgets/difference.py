@@ -1,0 +1,141 @@
+"""The two legs' figures and how far they are apart, drawn against the 5 % line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from core.text import harmless
+
+if TYPE_CHECKING:
+    from core.report.side_by_side import DifferenceRow, Side, SideBySide
+
+_TARGET_PERCENT = 5.0
+_FIGURE = 22
+_NARROW_FIGURE = 12
+_NAME = 24
+_PERCENT = 9
+_LEAST_BAR = 13
+_MOST_BAR = 61
+
+
+def side_by_side_content(found: SideBySide, width: int) -> Content:
+    """Return the whole diff for this many cells."""
+    figure = _FIGURE if width >= 110 else _NARROW_FIGURE
+    # What is left, an odd number so that zero has a cell of its own in the middle.
+    room = width - _NAME - 2 * figure - _PERCENT - 6
+    bar = min(_MOST_BAR, max(_LEAST_BAR, room if room % 2 else room - 1))
+    first, second = found.first, found.second
+    lines = [
+        _leg("first", first.label, first.hypervisor, first.device, first.configuration),
+        _leg("second", second.label, second.hypervisor, second.device, second.configuration),
+        *(Content.styled(f"! {harmless(text)}", "$text-warning") for text in found.warnings),
+        Content(""),
+        Content.styled(
+            f"{'':<{_NAME}}{_cut(first.label, figure):>{figure}}  "
+            f"{_cut(second.label, figure):>{figure}}  {'overhead':>{_PERCENT}}  "
+            f"{_scale(bar)}",
+            "$text-muted",
+        ),
+    ]
+    before = ""
+    for row in found.rows:
+        lacking = _lacking(row, found)
+        if row.measurement != before:
+            before = row.measurement
+            lines.append(Content.assemble((harmless(row.measurement), "bold"), lacking))
+        if lacking:
+            continue
+        lines.append(_row(row, figure, bar))
+        lines += [
+            Content.styled(f"{'':<4}{harmless(mark)}", "$text-warning")
+            for mark in row.marks
+            if "void" in mark
+        ]
+    lines += [
+        Content(""),
+        *(Content.styled(harmless(note), "$text-muted") for note in found.notes()),
+    ]
+    return Content("\n").join(lines)
+
+
+def _lacking(row: DifferenceRow, found: SideBySide) -> str:
+    """Return that only one leg has such a measurement; its figures are in that leg's results."""
+    if row.first is not None and row.second is not None:
+        return ""
+    there = found.first if row.first is not None else found.second
+    return f"  only in {harmless(there.label)}"
+
+
+def _leg(place: str, label: str, hypervisor: str, device: str, configuration: str) -> Content:
+    return Content.assemble(
+        (f"{place:<8}", "$text-muted"),
+        (harmless(label), "bold"),
+        harmless(f"  under {hypervisor}  {device}; {configuration}"),
+    )
+
+
+def _row(row: DifferenceRow, figure: int, bar: int) -> Content:
+    name = f"  {row.metric} {row.unit}"
+    percent = row.difference_percent
+    shown = "-" if percent is None else f"{percent:+.2f} %"
+    style = "" if percent is None or row.advisory else _style(percent)
+    return Content.assemble(
+        f"{name:<{_NAME}}",
+        f"{_figure(row.first):>{figure}}  {_figure(row.second):>{figure}}  ",
+        (f"{shown:>{_PERCENT}}", style),
+        "  ",
+        difference_bar(row, bar),
+    )
+
+
+def _figure(side: Side | None) -> str:
+    if side is None or side.figure is None:
+        return "-"
+    text = f"{side.figure.median:,.2f}"
+    if side.figure.advisory:
+        text += " *"
+    return text if side.usable else f"({text})"
+
+
+def _style(percent: float) -> str:
+    return "$text-error" if percent > _TARGET_PERCENT else ""
+
+
+def difference_bar(row: DifferenceRow, width: int) -> Content:
+    """Return a scale from -10 to +10 %: zero, the 5 % line, the span over the blocks and the
+    difference itself. What lies beyond is an arrow at the edge.
+    """
+    cells: list[tuple[str, str]] = [("·", "$text-muted 40%")] * width
+    cells[width // 2] = ("│", "$text-muted")
+    cells[_cell(_TARGET_PERCENT, width)] = ("┊", "$warning")
+    if row.smallest_percent is not None and row.largest_percent is not None:
+        for place in range(
+            _cell(row.smallest_percent, width), _cell(row.largest_percent, width) + 1
+        ):
+            cells[place] = ("━", "$primary")
+    percent = row.difference_percent
+    if percent is not None:
+        sign = "●" if abs(percent) <= 2 * _TARGET_PERCENT else "▶" if percent > 0 else "◀"
+        cells[_cell(percent, width)] = (sign, _style(percent) or "$primary")
+    return Content.assemble(*cells)
+
+
+def _cell(percent: float, width: int) -> int:
+    half = width // 2
+    return min(width - 1, max(0, half + round(percent / (2 * _TARGET_PERCENT) * half)))
+
+
+def _scale(width: int) -> str:
+    half = width // 2
+    target = _cell(_TARGET_PERCENT, width)
+    line = [" "] * width
+    for place, text in ((0, "-10 %"), (half, "0"), (target - 1, "5 %")):
+        line[place : place + len(text)] = text
+    return "".join(line[:width]).rstrip()
+
+
+def _cut(text: str, width: int) -> str:
+    safe = harmless(text)
+    return safe if len(safe) <= width else f"{safe[: width - 1]}…"

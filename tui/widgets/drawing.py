@@ -1,0 +1,79 @@
+"""Bars, sparklines and marks as text; pure functions, colours by meaning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from textual.content import Content
+
+_EIGHTHS = " ▁▂▃▄▅▆▇█"
+
+MARKS = {
+    "waiting": ("·", "$text-muted"),
+    "created": ("·", "$text-muted"),
+    "running": ("▶", "$primary"),
+    "done": ("✓", "$success"),
+    "failed": ("✗", "$error"),
+    "died": ("✗", "$error"),
+    "stopped": ("■", "$warning"),
+    "interrupted": ("■", "$warning"),
+}
+"""A state's sign and colour; the sign alone tells it too."""
+
+
+def mark(state: str) -> Content:
+    """Return a state's sign."""
+    sign, style = MARKS.get(state, ("?", ""))
+    return Content.styled(sign, style)
+
+
+def bar(done: float, total: float | None, width: int, style: str = "$primary") -> Content:
+    """Return a bar of this many cells; a total that is not known gives an empty one."""
+    share = min(1.0, max(0.0, done / total)) if total else 0.0
+    full = round(share * width)
+    return Content.assemble(("━" * full, style), ("─" * (width - full), "$text-muted 50%"))
+
+
+def sparkline(values: Sequence[float | None], width: int) -> str:
+    """Return the last ``width`` values as blocks, from the least to the greatest of them; a value
+    that is missing is a gap.
+    """
+    if width <= 0:
+        return ""
+    shown = list(values)[-width:]
+    known = [value for value in shown if value is not None and math.isfinite(value)]
+    if not known:
+        return " " * width
+    low, high = min(known), max(known)
+    span = high - low
+
+    def block(value: float | None) -> str:
+        if value is None or not math.isfinite(value):
+            return " "
+        # A flat line stands in the middle: it is neither low nor high.
+        level = 4 if span == 0 else 1 + round((value - low) / span * 7)
+        return _EIGHTHS[level]
+
+    return "".join(map(block, shown)).rjust(width)
+
+
+def columns(values: Sequence[float], height: int) -> list[str]:
+    """Return a column chart of one cell a value, from zero to the greatest, top line first."""
+    greatest = max(values, default=0.0)
+    if greatest <= 0:
+        return [" " * len(values)] * height
+    eighths = [round(value / greatest * height * 8) for value in values]
+    # What is there must be seen, however little.
+    eighths = [
+        max(1, count) if value > 0 else 0 for count, value in zip(eighths, values, strict=True)
+    ]
+    return [
+        "".join(_EIGHTHS[min(8, max(0, count - row * 8))] for count in eighths)
+        for row in reversed(range(height))
+    ]
+
+
+def money(usd: float) -> str:
+    """Return an amount: cents, and finer below ten cents."""
+    return f"${usd:,.2f}" if abs(usd) >= 0.1 or usd == 0 else f"${usd:.4f}"

@@ -1,0 +1,123 @@
+"""One panel a stage: state, time, what is left, how far, and what to do when it failed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+from textual.widgets import Static
+
+from core.text import duration, harmless
+from tui.widgets.drawing import bar, mark
+
+if TYPE_CHECKING:
+    from core.run.view import RunView, StageView
+    from tui.state import Followed
+
+_BAR = 24
+
+
+class StagePanel(Static):
+    """A stage of the followed run."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(markup=False, classes="panel stage", id=f"stage-{stage}")
+        self.border_title = stage
+
+    def show(self, followed: Followed, view: StageView, now: datetime) -> None:
+        """Show the stage as it is now."""
+        for state in ("waiting", "running", "done", "failed", "stopped"):
+            self.set_class(view.state == state, f"-{state}")
+        self.update(stage_content(followed, view, now))
+
+
+def stage_content(followed: Followed, view: StageView, now: datetime) -> Content:
+    """Return what a stage's panel says."""
+    state = _state(followed, view)
+    lines = [
+        Content.assemble(
+            mark(state), " ", (f"{state:<9}", "bold"), *_times(followed, view, state, now)
+        )
+    ]
+    if state == "running":
+        lines += _progress(followed.view, view)
+    elif state == "failed":
+        lines += [
+            Content.styled(harmless(view.sentence), "$text-error"),
+            *([Content(harmless(view.remedy))] if view.remedy else []),
+            Content.styled("R runs it again, p opens the log", "$text-muted"),
+        ]
+    elif view.summary:
+        lines.append(Content.styled(harmless(view.summary), "$text-muted"))
+    lines += [
+        Content.assemble(
+            ("! " if check.required else "note ", "$text-warning"),
+            harmless(f"{check.name}: {check.detail}. {check.remedy}"),
+        )
+        for check in view.checks
+        if not check.passed and state != "failed"
+    ]
+    return Content("\n").join(lines)
+
+
+def _state(followed: Followed, view: StageView) -> str:
+    if view.state == "running" and followed.state == "died":
+        return "died"
+    return str(view.state)
+
+
+def _times(
+    followed: Followed, view: StageView, state: str, now: datetime
+) -> list[tuple[str, str] | str]:
+    usual = followed.history.get(view.stage)
+    if state == "waiting":
+        return [(f"usually {duration(usual)}", "$text-muted")] if usual is not None else []
+    if view.seconds is not None:
+        return [duration(view.seconds)]
+    if view.started_at is None or state != "running":
+        return []
+    elapsed = max(0.0, (now - view.started_at).total_seconds())
+    parts: list[tuple[str, str] | str] = [duration(elapsed)]
+    left, why = _left(followed, view, elapsed, usual)
+    if left is not None:
+        parts.append((f"  about {duration(left)} left{why}", "$text-muted"))
+    return parts
+
+
+def _left(
+    followed: Followed, view: StageView, elapsed: float, usual: float | None
+) -> tuple[float | None, str]:
+    # The benchmark knows its own plan; what earlier runs took is second best.
+    latest = followed.view.latest
+    if view.stage == "job" and latest is not None and latest.remaining_s is not None:
+        return latest.remaining_s, ""
+    if usual is not None and usual > elapsed:
+        return usual - elapsed, ", by earlier runs"
+    return None, ""
+
+
+def _progress(run: RunView, view: StageView) -> list[Content]:
+    progress = view.progress
+    if progress is not None:
+        figures = f" {progress.done:g}"
+        if progress.total is not None:
+            figures += f"/{progress.total:g}"
+        detail = harmless(f"{figures} {progress.unit}  {progress.detail}")
+        return [Content.assemble(bar(progress.done, progress.total, _BAR), detail)]
+    if view.stage == "job" and run.total:
+        done = len(run.measurements)
+        return [
+            Content.assemble(
+                bar(done + _share(run), run.total, _BAR),
+                f" {done}/{run.total} measurements",
+            )
+        ]
+    return []
+
+
+def _share(run: RunView) -> float:
+    latest = run.latest
+    if run.current is None or latest is None or not latest.samples_total:
+        return 0.0
+    return min(1.0, latest.samples_done / latest.samples_total)
