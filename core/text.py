@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Sequence
 
@@ -37,7 +38,9 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """Return ``45 s``, ``3 min 05 s`` or ``2 h 10 min``."""
+    """Return ``45 s``, ``3 min 05 s`` or ``2 h 10 min``; ``?`` for what is no number."""
+    if not math.isfinite(seconds):
+        return "?"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import work
+from textual import events, work
 from textual.app import App
 from textual.binding import BindingType
+from textual.filter import LineFilter, NoColor
 
 from core.console_settings import ConsoleSettings
+from core.text import harmless
 from tui import messages
+from tui.background import Answer, command_answer, headless_command
 from tui.commands import EVERYWHERE, bindings
 from tui.journal_reader import POLL_S, JournalReader
 from tui.keymap import check_keys
@@ -52,6 +55,7 @@ class Console(App[int]):
         flags: Mapping[str, Any] | None = None,
         config_file: str | None = None,
         poll_s: float = POLL_S,
+        run_command: Callable[[Sequence[str]], Awaitable[Answer]] = command_answer,
     ) -> None:
         super().__init__()
         self.clock = clock
@@ -60,11 +64,24 @@ class Console(App[int]):
         self.config_file = config_file
         self.state = ConsoleState(clock())
         self.console_settings = settings
+        self.run_command = run_command
         self._reader = JournalReader(
             self.flags, environment, config_file, self.post_message, clock, poll_s
         )
         self._notifier = Notifier(self, settings.notify)
         self._changed = False
+        self._followings = 0
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Take every colour away under NO_COLOR; Textual alone would leave shades of grey."""
+        filters = super().get_line_filters()
+        return [*filters, NoColor()] if self.no_color else filters
+
+    async def on_event(self, event: events.Event) -> None:
+        """Take an event in; what is pasted must not steer the terminal that shows it."""
+        if isinstance(event, events.Paste):
+            event.text = "\n".join(map(harmless, event.text.splitlines()))
+        await super().on_event(event)
 
     def on_mount(self) -> None:
         """Show the first page, then look at the journal."""
@@ -104,10 +121,23 @@ class Console(App[int]):
         self.state.refusal = ""
         self._changed = True
 
+    def _followed(self, number: int) -> Followed | None:
+        followed = self.state.followed
+        return followed if followed is not None and followed.number == number else None
+
+    def on_followed_anew(self, message: messages.FollowedAnew) -> None:
+        """Forget what was read of the followed run: its journal is another file."""
+        from core.run.view import RunView
+
+        if (followed := self._followed(message.number)) is not None:
+            followed.view = RunView()
+            followed.samples.clear()
+            followed.state, followed.complete, followed.trouble = None, False, ""
+            self._changed = True
+
     def on_events_read(self, message: messages.EventsRead) -> None:
         """Take in events of the followed run."""
-        followed = self.state.followed
-        if followed is not None and followed.run_id == message.run_id:
+        if (followed := self._followed(message.number)) is not None:
             for event in message.events:
                 followed.view.apply(event)
                 if event.record.event == "measurement_progressed":
@@ -119,17 +149,21 @@ class Console(App[int]):
 
     def on_state_read(self, message: messages.StateRead) -> None:
         """Take in the followed run's state."""
-        followed = self.state.followed
-        if followed is not None and followed.run_id == message.run_id:
+        if (followed := self._followed(message.number)) is not None:
             followed.state = message.state
             followed.complete = True
             self._changed = True
 
     def on_history_read(self, message: messages.HistoryRead) -> None:
         """Take in how long stages took before."""
-        followed = self.state.followed
-        if followed is not None and followed.run_id == message.run_id:
+        if (followed := self._followed(message.number)) is not None:
             followed.history = message.seconds
+            self._changed = True
+
+    def on_following_troubled(self, message: messages.FollowingTroubled) -> None:
+        """Take in what of the followed run cannot be read."""
+        if (followed := self._followed(message.number)) is not None:
+            followed.trouble = message.sentence
             self._changed = True
 
     def _show(self) -> None:
@@ -149,17 +183,18 @@ class Console(App[int]):
 
         followed = self.state.followed
         if followed is None or followed.run_id != run_id:
-            followed = self.state.followed = Followed(run_id, RunView())
-            self._reader.follow(run_id)
+            self._followings += 1
+            followed = self.state.followed = Followed(run_id, self._followings, RunView())
+            self._reader.follow(run_id, self._followings)
         return followed
 
     def say(self, sentence: str) -> None:
         """Show a sentence for some seconds."""
-        self.notify(sentence, markup=False)
+        self.notify(harmless(sentence), markup=False)
 
     def warn(self, sentence: str) -> None:
         """Show a sentence about something that did not work."""
-        self.notify(sentence, severity="warning", timeout=10, markup=False)
+        self.notify(harmless(sentence), severity="warning", timeout=10, markup=False)
 
     def copy(self, text: str, what: str) -> None:
         """Put text on the terminal's clipboard (OSC 52)."""
@@ -179,9 +214,10 @@ class Console(App[int]):
     @work(group="headless", exclusive=False, exit_on_error=False)
     async def headless(self, purpose: str, arguments: list[str]) -> None:
         """Run a headless command; the screen on top gets a ``HeadlessAnswered``."""
-        from tui.background import command_answer, headless_command
-
-        answer = await command_answer(headless_command([*arguments, *self.places()]))
+        try:
+            answer = await self.run_command(headless_command([*arguments, *self.places()]))
+        except OSError as error:
+            answer = Answer(1, "", f"It could not be started: {error.strerror or error}.")
         self._reader.look()
         self.screen.post_message(
             messages.HeadlessAnswered(purpose, answer.code, answer.out, answer.err)

@@ -18,6 +18,8 @@ def check_keys(keys: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     for name, key in keys.items():
         if not key.strip():
             wrong.append(f"[console.keys] {name} names no key.")
+        elif not key.isprintable():
+            wrong.append(f"[console.keys] {name}: {key!r} is no key's name.")
         elif name in known or name.startswith(_LOG):
             good[name] = key
         else:

@@ -40,7 +40,8 @@ class RunsRead(Message):
 class EventsRead(Message):
     """Events of the followed run came; the reader waits until they are taken in."""
 
-    run_id: str
+    number: int
+    """Which following they are of: :attr:`tui.state.Followed.number`."""
     events: tuple[Event, ...]
     more: bool
     """There are more of them already."""
@@ -50,7 +51,7 @@ class EventsRead(Message):
 class StateRead(Message):
     """The followed run's state is another one than before, ``died`` included."""
 
-    run_id: str
+    number: int
     state: RunState
 
 
@@ -58,9 +59,25 @@ class StateRead(Message):
 class HistoryRead(Message):
     """How long each stage took in earlier runs like the followed one is known."""
 
-    run_id: str
+    number: int
     seconds: dict[Stage, float]
     """The median of each."""
+
+
+@dataclass
+class FollowedAnew(Message):
+    """The followed run is read from its first event again: the journal is another file."""
+
+    number: int
+
+
+@dataclass
+class FollowingTroubled(Message):
+    """Something of the followed run cannot be read, or it all can again."""
+
+    number: int
+    sentence: str
+    """Empty: nothing is wrong."""
 
 
 @dataclass

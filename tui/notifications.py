@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # A shorter stage is not worth a bell.
 _LONG_STAGE_S = 20.0
+# Terminals give up on a sequence that is too long, and print the rest of it.
+_LONGEST = 200
 
 
 class Notifier:
@@ -22,9 +24,13 @@ class Notifier:
     def __init__(self, app: App[int], when: str) -> None:
         self._app = app
         self._when = when
+        self._heard: dict[str, int] = {}
 
     def hear(self, event: Event, since: datetime) -> None:
-        """Ring if this event is news that somebody waits for."""
+        """Ring if this event is news that somebody waits for; once, however often it is read."""
+        if event.sequence <= self._heard.get(event.run, 0):
+            return
+        self._heard[event.run] = event.sequence
         if event.time >= since and (text := _news(event)):
             self.ring(text)
 
@@ -38,6 +44,8 @@ class Notifier:
         # One of the two is known to most terminals that have notifications at all; the text is
         # printable, so it cannot end the sequence early.
         safe = harmless(text).replace(";", ",")
+        if len(safe) > _LONGEST:
+            safe = f"{safe[: _LONGEST - 1]}…"
         driver.write(f"\x1b]9;{safe}\x07\x1b]777;notify;gpubench;{safe}\x07")
 
 

@@ -13,7 +13,10 @@ from textual.app import App, SuspendNotSupported
 
 def open_in_pager(app: App[int], path: Path, environment: Mapping[str, str]) -> str:
     """Show a file in ``$PAGER`` (else less, else more). Returns a sentence when it cannot be."""
-    command = shlex.split(environment.get("PAGER", "")) or ["less"]
+    try:
+        command = shlex.split(environment.get("PAGER", "")) or ["less"]
+    except ValueError as error:
+        return f"PAGER is no command: {error}."
     if shutil.which(command[0]) is None:
         command = ["more"]
     if shutil.which(command[0]) is None:

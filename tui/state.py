@@ -23,15 +23,18 @@ class Followed:
     """One run, as far as its events were read."""
 
     run_id: str
+    number: int
+    """Another one each time that a run is followed, so that what was posted before is known."""
     view: RunView
     state: RunState | None = None
     """As the journal and the process tell it; None until it was asked."""
     history: dict[Stage, float] = field(default_factory=dict)
     """Median seconds of each stage in earlier runs like this one."""
     samples: deque[Progressed] = field(default_factory=lambda: deque(maxlen=_SAMPLES))
-    stream_notes: dict[str, str] = field(default_factory=dict)
     complete: bool = False
     """Everything that was there when it was opened is read."""
+    trouble: str = ""
+    """What of it cannot be read."""
 
     @property
     def running(self) -> bool:

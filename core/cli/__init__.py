@@ -14,6 +14,9 @@ from typing import Protocol, cast
 from core.cli.parser import Options, build_execute_parser, build_parser
 
 
+_ONLY_WITH_SCREEN = ("serve",)
+
+
 class _Verb(Protocol):
     def execute(self, options: Options) -> int: ...
 
@@ -37,6 +40,8 @@ def main(
         parser.print_help(sys.stderr)
         print("\nName a command; without --no-ui the console opens.", file=sys.stderr)
         return 2
+    if not module and options.verb in _ONLY_WITH_SCREEN:
+        parser.error(f"{options.verb} is the console's: gpubench-tui {options.verb}")
     # Only the verb's own module is imported: --help must not pay for any of them.
     name = module or f"core.cli.{options.module or options.verb}"
     verb = cast(_Verb, importlib.import_module(name))

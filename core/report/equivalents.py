@@ -26,7 +26,7 @@ def equivalents(view: RunView) -> tuple[Equivalent, ...]:
     """Return the commands for a run, those for what exists only while it does."""
     found = []
     if view.command:
-        found.append(Equivalent("start it again", "own", tuple(shlex.split(view.command))))
+        found.append(Equivalent("start it again", "own", _words(view.command)))
     found += [
         _own("follow it", "follow", view),
         _own("its results", "show", view),
@@ -106,7 +106,15 @@ def _of_resource(resource: ResourceView) -> list[Equivalent]:
             Equivalent(
                 f"remove {kind} {name} by hand",
                 "delete",
-                tuple(shlex.split(resource.intended.delete_command)),
+                _words(resource.intended.delete_command),
             )
         )
     return found
+
+
+def _words(command: str) -> tuple[str, ...]:
+    """Return a command's words; one that no shell could read is a single word."""
+    try:
+        return tuple(shlex.split(command))
+    except ValueError:
+        return (command,)

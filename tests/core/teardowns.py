@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +41,7 @@ Start = Callable[..., ProcessIdentity]
 def starting() -> Iterator[Start]:
     """Start shell scripts as leaders of sessions; kill what a test leaves."""
     started: list[subprocess.Popen[str]] = []
+    marks: set[str] = set()
 
     def begin(script: str, mark: str = "") -> ProcessIdentity:
         process = subprocess.Popen(
@@ -51,6 +52,7 @@ def starting() -> Iterator[Start]:
             env={**os.environ, **({RUN_VARIABLE: mark} if mark else {})},
         )
         started.append(process)
+        marks.add(mark)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         identity = identify(process.pid)
@@ -58,12 +60,13 @@ def starting() -> Iterator[Start]:
         return identity
 
     yield begin
+    left = [number for mark in marks if mark for number in marked(mark)]
     for process in started:
-        for number in (process.pid, *sessions_of(process.pid)):
-            try:
-                os.kill(number, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        left += [process.pid, *sessions_of(process.pid)]
+    for number in left:
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+    for process in started:
         process.wait()
         assert process.stdout is not None
         process.stdout.close()

@@ -87,9 +87,7 @@ class Page:
     async def type(self, text: str) -> None:
         """Type a text on the keyboard."""
         for character in text:
-            await self.send(
-                "Input.dispatchKeyEvent", type="keyDown", key=character, text=character
-            )
+            await self.send("Input.dispatchKeyEvent", type="keyDown", key=character, text=character)
             await self.send("Input.dispatchKeyEvent", type="keyUp", key=character)
 
     async def evaluate(self, expression: str) -> Any:

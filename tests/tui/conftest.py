@@ -46,7 +46,7 @@ def screen_text(pilot: Driver) -> str:
     )
 
 
-async def until(pilot: Driver, condition: Callable[[], object], *, turns: int = 1500) -> None:
+async def until(pilot: Driver, condition: Callable[[], object], *, turns: int = 600) -> None:
     """Go on until a condition holds; fails with what is on screen."""
     for _ in range(turns):
         await pilot.pause()
@@ -82,17 +82,17 @@ def open_console(
     @asynccontextmanager
     async def opened(
         size: tuple[int, int] = (120, 40),
-        settings: ConsoleSettings = ConsoleSettings(),
+        settings: ConsoleSettings | None = None,
         **environment: Any,
     ) -> AsyncIterator[Driver]:
         app = Console(
-            settings,
+            settings or ConsoleSettings(),
             {"HOME": str(tmp_path), "PATH": os.environ["PATH"], **environment},
             clock,
             flags={"state_dir": str(state), "results_dir": str(results)},
             poll_s=0.02,
         )
-        async with app.run_test(size=size) as pilot:
+        async with app.run_test(size=size, notifications=True) as pilot:
             yield pilot
 
     return opened

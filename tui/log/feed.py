@@ -86,6 +86,14 @@ class Feed:
         place = bisect_left(matches, number)
         return matches[place - 1] if place else None
 
+    def match_round(self, number: int, *, forward: bool) -> int:
+        """Return the next match in a direction, beginning anew where there is none. There has to
+        be a match.
+        """
+        assert self.search is not None
+        found = self.match_after(number) if forward else self.match_before(number)
+        return self.search.matches[0 if forward else -1] if found is None else found
+
     def first_error(self) -> int | None:
         """Return the first error among the lines in view."""
         first = self.index.first_error(self.source)

@@ -9,6 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
 from enum import StrEnum
+from itertools import accumulate
 from pathlib import Path
 
 import re2
@@ -277,9 +278,11 @@ class LogIndex:
 
     def _take_lines(self, data: bytes, start: int) -> None:
         first = len(self._ends)
-        position, find, append = 0, data.find, self._ends.append
-        while position := find(b"\n", position) + 1:
-            append(start + position)
+        # All in C: this is half of what a line costs.
+        lengths = map((1).__add__, map(len, data.split(b"\n")[:-1]))
+        ends = accumulate(lengths, initial=start)
+        next(ends)
+        self._ends.extend(ends)
         known = self._known
         found = SOURCES.findall(data)
         try:

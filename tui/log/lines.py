@@ -15,12 +15,13 @@ with a bound here, one line of a gigabyte costs no more than any other."""
 LONGEST_HEAD = 256
 """More bytes than a time and a source take."""
 
-# Loose on purpose: this is matched against every line, and twice as fast as an exact date.
-_TIME = rb"[0-9]{4}-[0-9][-+0-9T:.Z]{13,29}"
-_HEAD = re.compile(rb"(%b) \[([^\]\n]{1,200})\] " % _TIME)
-SOURCES = re.compile(rb"(?:%b \[([^\]\n]{1,200})\] )?.*\n" % _TIME)
+# Matched against every line, so it is loose about dates, and possessive: together that is four
+# times as fast as an exact pattern that backtracks.
+_TIME, _SOURCE = rb"[0-9]{4}-[0-9][-+0-9T:.Z]{13,29}+", rb"[^\]\n]{1,200}+"
+_HEAD = re.compile(rb"(%b) \[(%b)\] " % (_TIME, _SOURCE))
+SOURCES = re.compile(rb"(?:%b \[(%b)\] )?+.*+\n" % (_TIME, _SOURCE))
 """``findall`` gives the source of each complete line, empty where a line has none."""
-MESSAGES = re.compile(rb"(?:%b \[[^\]\n]{1,200}\] )?(.*)\n" % _TIME)
+MESSAGES = re.compile(rb"(?:%b \[%b\] )?+(.*+)\n" % (_TIME, _SOURCE))
 """``findall`` gives the message of each complete line."""
 
 ERROR_WORDS = rb"(?i)(?:error|exception|traceback|\bfatal|\bpanic|\boom)"

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmark.errors import OutputError, writing
 from tui.log.index import LogIndex
+from tui.log.slices import SLICE_S, give_way
 
 _BLOCK = 262_144
-# The console stands still no longer than this at a time.
-_SLICE_S = 0.005
-_PAUSE_S = 0.002
 
 
 async def save(
@@ -46,13 +43,13 @@ async def _copy(
 ) -> int:
     written = 0
     pending = bytearray()
-    pause_at = clock() + _SLICE_S
+    pause_at = clock() + SLICE_S
     generation = index.generation
     for start, end in ranges:
         while start < end:
             if clock() >= pause_at:
-                await asyncio.sleep(_PAUSE_S)
-                pause_at = clock() + _SLICE_S
+                await give_way(clock)
+                pause_at = clock() + SLICE_S
             data = index.read(start, min(end, start + _BLOCK))
             if not data or generation != index.generation:
                 raise OutputError("The log changed while it was saved; nothing was written.")

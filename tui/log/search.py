@@ -62,6 +62,8 @@ class Pattern:
         literal = _LITERAL.fullmatch(pattern) is not None
         self.literal = pattern.encode() if literal else b""
         """Not empty: nothing in the pattern has a special meaning."""
+        # It would be found once more at the end of each line, so its lines are asked one by one.
+        self._matches_nothing = self._compiled.search("") is not None
         # One match a line, because it swallows the rest of the line.
         self._in_lines = (
             self._compiled if self.needs_one_line else self._compile(f"(?m:(?:{pattern})[^\n]*)")
@@ -102,9 +104,12 @@ class Pattern:
             if not self.case_sensitive:
                 messages = block.lower().split(b"\n")
             return (place for place, text in enumerate(messages) if self.literal in text)
+        if self._matches_nothing:
+            search = self._compiled.search
+            return (place for place, text in enumerate(messages) if search(text))
         ends = list(itertools.accumulate(len(message) + 1 for message in messages))
         places = (bisect_left(ends, match.start() + 1) for match in self._in_lines.finditer(block))
-        # A pattern that also matches nothing matches once more at the end of each line.
+        # A word's end (\\b) that is a line's end is found a second time.
         return (place for place, _again in itertools.groupby(places))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -16,6 +15,7 @@ from textual.scrollbar import ScrollDown, ScrollTo, ScrollUp
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui.log.drawing import draw
 from tui.log.index import LogIndex
 from tui.log.lineup import Lineup
 from tui.log.messages import FollowingChanged, MarkChanged
@@ -28,10 +28,7 @@ _ROWS_A_WHEEL = 3
 
 
 class LogView(ScrollView, can_focus=True):
-    """A window of a log.
-
-    It scrolls by its window, not by Textual's scroll offsets, which count rows from the first.
-    """
+    """A window of a log. It scrolls by its window: Textual's offsets count rows from the first."""
 
     ALLOW_SELECT = False
     """Dragging marks whole lines; characters are selected the terminal's own way (Shift)."""
@@ -372,29 +369,15 @@ class LogView(ScrollView, can_focus=True):
         return Strip.blank(width, self.rich_style)
 
     def _draw(self, laid: LaidLine, piece: Piece, width: int) -> Strip:
-        line = laid.line
-        marked = self.marked is not None and self.marked[0] <= line.number <= self.marked[1]
-        blank = self._style("text", False, marked)
-        segments = [Segment(" " * piece.pad, blank)] if piece.pad else []
-        place = piece.start
-        for end, part in self._parts(laid, piece.end):
-            if end > place:
-                style = self._style(part, line.error, marked)
-                segments.append(Segment(laid.text[place : min(end, piece.end)], style))
-                place = end
-            if place >= piece.end:
-                break
-        return Strip(segments).adjust_cell_length(width, blank)
-
-    def _parts(self, laid: LaidLine, end: int) -> Iterator[tuple[int, str]]:
-        """Return what a line's text is made of: where each part ends, and what it is."""
-        yield laid.time_end, "time"
-        yield laid.source_end, "source"
-        match = "current-match" if laid.line.number == self._current else "match"
-        for start, stop in laid.spans(end):
-            yield start, "text"
-            yield stop, match
-        yield end, "text"
+        number, error = laid.line.number, laid.line.error
+        marked = self.marked is not None and self.marked[0] <= number <= self.marked[1]
+        segments = draw(
+            laid,
+            piece,
+            current=number == self._current,
+            style_of=lambda part: self._style(part, error, marked),
+        )
+        return Strip(segments).adjust_cell_length(width, self._style("text", False, marked))
 
     def _style(self, part: str, error: bool, marked: bool) -> Style:
         key = (part, error, marked)

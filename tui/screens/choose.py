@@ -14,6 +14,7 @@ from textual.widgets.option_list import Option
 
 from core.text import harmless
 from tui.page import Page
+from tui.widgets.drawing import MUTED
 
 
 class ChooseScreen(Page):
@@ -32,7 +33,7 @@ class ChooseScreen(Page):
             yield Static(self._title, markup=False, classes="box-title")
             yield OptionList(
                 *(
-                    Option(Content.assemble(harmless(label), "\n", (harmless(text), "$text-muted")))
+                    Option(Content.assemble(harmless(label), "\n", (harmless(text), MUTED)))
                     for label, text in self._options
                 )
             )

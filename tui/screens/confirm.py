@@ -11,6 +11,8 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
+from core.text import harmless
+
 if TYPE_CHECKING:
     from core.run.journal import Run
     from tui.app import Console
@@ -68,7 +70,7 @@ def stop_run(console: Console, run: Run) -> None:
     console.push_screen(
         ConfirmScreen(
             "Stop the run?",
-            f"{run.id}\nWhat had finished stays; what is under way is lost.",
+            f"{harmless(run.id)}\nWhat had finished stays; what is under way is lost.",
             "Stop it",
         ),
         answered,

@@ -18,6 +18,7 @@ from tui.background import in_background
 from tui.commands import DIFF, bindings
 from tui.page import Page
 from tui.widgets.difference import side_by_side_content
+from tui.widgets.drawing import MUTED
 from tui.widgets.title import Banner, Title
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class DiffScreen(Page):
         if self._found is not None:
             text.update(side_by_side_content(self._found, max(40, self.size.width - 6)))
         elif self.query_one(Banner).display:
-            text.update(Content.styled("There is nothing to lay side by side.", "$text-muted"))
+            text.update(Content.styled("There is nothing to lay side by side.", MUTED))
 
     def action_swap(self) -> None:
         """Swap the legs."""

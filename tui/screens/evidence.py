@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from core.text import harmless
+from tui.widgets.drawing import MUTED
 
 if TYPE_CHECKING:
     from benchmark.results import Result
@@ -48,7 +49,7 @@ def evidence_content(result: Result) -> Content:
     lines += [
         Content.assemble(
             (f"{harmless(entry.source)}  ", "bold"),
-            (f"{entry.status}  ", "$text-muted"),
+            (f"{entry.status}  ", MUTED),
             harmless(" ".join(entry.text.split())[:400]),
         )
         for entry in attestation.evidence
@@ -65,7 +66,7 @@ def files_content(result: Result, folder: Path) -> Content:
             lines.append(
                 Content.assemble(
                     f"{harmless(raw.path)}  ",
-                    (f"{raw.bytes:,} bytes  {harmless(raw.holds)}", "$text-muted"),
+                    (f"{raw.bytes:,} bytes  {harmless(raw.holds)}", MUTED),
                 )
             )
     return Content("\n").join(lines)
@@ -76,7 +77,7 @@ def _head(text: str) -> Content:
 
 
 def _pair(name: str, value: str) -> Content:
-    return Content.assemble((f"{harmless(name):<{_LABEL}}", "$text-muted"), harmless(value))
+    return Content.assemble((f"{harmless(name):<{_LABEL}}", MUTED), harmless(value))
 
 
 def _yes(value: bool | None) -> str:

@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 from core.text import harmless
 from tui.messages import HeadlessAnswered
 from tui.page import Page
+from tui.widgets.drawing import MUTED
 
 _FORMATS = {".html": "html", ".md": "markdown", ".csv": "csv", ".json": "json"}
 
@@ -61,7 +62,7 @@ class ExportScreen(Page):
             Content.styled("No format has that ending.", "$text-warning")
             if arguments is None
             else Content.styled(
-                harmless(shlex.join(["gpubench-tui", "--no-ui", *arguments])), "$text-muted"
+                harmless(shlex.join(["gpubench-tui", "--no-ui", *arguments])), MUTED
             )
         )
         self.query_one("#export-command", Static).update(text)

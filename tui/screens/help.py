@@ -12,6 +12,7 @@ from textual.widgets import Footer, Static
 
 from tui.commands import ALL
 from tui.page import Page
+from tui.widgets.drawing import MUTED
 from tui.widgets.title import Title
 
 _KEY = 10
@@ -70,7 +71,7 @@ class HelpScreen(Page):
         return Content.assemble(
             (f"{shown:>{_KEY}}  ", "bold"),
             f"{text:<{_TEXT}}",
-            (f"{name:<{_ID}}{same}", "$text-muted"),
+            (f"{name:<{_ID}}{same}", MUTED),
         )
 
     def action_close(self) -> None:

@@ -15,6 +15,7 @@ from textual.widgets import Footer, Static
 
 from core.text import harmless
 from tui.page import Page
+from tui.widgets.drawing import MUTED
 from tui.widgets.title import Title
 
 if TYPE_CHECKING:
@@ -65,17 +66,15 @@ class OutputScreen(Page):
 
     @work(group="output", exclusive=True, exit_on_error=False)
     async def _ask(self) -> None:
-        from tui.background import command_answer
-
         parts = []
         for entry in self._commands:
             parts.append(Content.styled(f"$ {harmless(shlex.join(entry.command))}", "bold"))
             try:
-                answer = await command_answer(entry.command)
+                answer = await self.console_app.run_command(entry.command)
             except OSError as error:
                 parts.append(
                     Content.styled(
-                        f"{entry.command[0]} cannot be run here: {error.strerror}. "
+                        f"{harmless(entry.command[0])} cannot be run here: {error.strerror}. "
                         "Install it, or copy the command with c.",
                         "$text-error",
                     )
@@ -85,7 +84,7 @@ class OutputScreen(Page):
             parts += [Content(harmless(line)) for line in lines[:_MOST_LINES]]
             if len(lines) > _MOST_LINES:
                 parts.append(
-                    Content.styled(f"{len(lines) - _MOST_LINES} more lines", "$text-muted")
+                    Content.styled(f"{len(lines) - _MOST_LINES} more lines", MUTED)
                 )
             parts.append(Content(""))
         self.query_one("#output-text", Static).update(Content("\n").join(parts))

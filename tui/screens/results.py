@@ -19,6 +19,7 @@ from tui.background import in_background
 from tui.commands import RESULTS, bindings
 from tui.page import Page
 from tui.screens.evidence import evidence_content, files_content
+from tui.widgets.drawing import MUTED
 from tui.widgets.plots import Plot
 from tui.widgets.title import Banner, Title
 
@@ -136,28 +137,28 @@ class ResultsScreen(Page):
         self.query_one("#result-head", Static).update(
             Content.assemble(
                 (f"leg {harmless(table.leg)}", "bold"),
-                f", under {table.hypervisor}\n",
-                (harmless(table.device), "$text-muted"),
-                (f"\n{harmless(table.configuration)}", "$text-muted"),
+                f", under {harmless(table.hypervisor)}\n",
+                (harmless(table.device), MUTED),
+                (f"\n{harmless(table.configuration)}", MUTED),
             )
         )
         grid = self.query_one("#figures-table", DataTable)
         grid.clear(columns=True)
         for header, short in _COLUMNS.items():
-            grid.add_column(Text(short, justify="right" if header in _FIGURES else "left"))
+            grid.add_column(_cell(header, short))
         warning = self.app.theme_variables.get("warning", "")
         for row in table.rows:
             style = warning if row.void else ""
             cells = row_cells(row)
             grid.add_row(
                 *(
-                    Text(cells[index], style, justify="right" if header in _FIGURES else "left")
+                    _cell(header, cells[index], style)
                     for header, index in zip(_COLUMNS, order, strict=True)
                 ),
                 key=row.name,
             )
         self.query_one("#result-notes", Static).update(
-            Content.styled(harmless_lines(table.notes()), "$text-muted")
+            Content.styled(harmless_lines(table.notes()), MUTED)
         )
 
     @on(DataTable.RowHighlighted)
@@ -194,8 +195,8 @@ class ResultsScreen(Page):
     @on(CurvesRead)
     def _show_curves(self, message: CurvesRead) -> None:
         latency, throughput = self.query(Plot).results(Plot)
-        latency.border_title = f"latency: {message.measurement}"
-        throughput.border_title = f"throughput over time: {message.measurement}"
+        latency.show_title(f"latency: {message.measurement}")
+        throughput.show_title(f"throughput over time: {message.measurement}")
         if message.problem:
             latency.show_sentence(harmless(message.problem))
             throughput.show_sentence("")
@@ -263,3 +264,7 @@ class ResultsScreen(Page):
 def harmless_lines(lines: tuple[str, ...]) -> str:
     """Return sentences below each other."""
     return "\n".join(map(harmless, lines))
+
+
+def _cell(header: str, text: str, style: str = "") -> Text:
+    return Text(harmless(text), style, justify="right" if header in _FIGURES else "left")

@@ -92,7 +92,9 @@ class RunScreen(Page):
         followed = self.state.followed
         if followed is None or followed.run_id != self._run.id or not self.is_mounted:
             return
-        self.query_one(Banner).show(self.state.refusal or self._ending(followed))
+        self.query_one(Banner).show(
+            self.state.refusal or followed.trouble or self._ending(followed)
+        )
         self._show_title(followed)
         self._show_stages(followed)
         self.query_one(MeasurementPanel).show(followed)

@@ -15,7 +15,7 @@ from textual.widgets import DataTable, Footer, Static
 from core.text import duration, harmless
 from tui.commands import RUNS, bindings
 from tui.page import Page
-from tui.widgets.drawing import MARKS
+from tui.widgets.drawing import MARKS, MUTED
 from tui.widgets.title import Banner, Title
 
 if TYPE_CHECKING:
@@ -65,11 +65,13 @@ class RunsScreen(Page):
         """Show the runs, or the first page."""
         runs = self.state.runs
         self.query_one(Banner).show(self.state.refusal)
-        known = runs is not None or bool(self.state.refusal)
-        self.query_one("#waiting").display = not known
+        waiting = self.query_one("#waiting", Static)
+        waiting.display = runs is None
+        if self.state.refusal:
+            waiting.update("No run can be shown now; it is tried again all the time.")
         self.query_one("#runs").display = bool(runs)
         self.query_one("#run-details").display = bool(runs)
-        first = known and not runs
+        first = runs is not None and not runs
         self.query_one("#first").display = first
         if first and not self._asked:
             self._asked = True
@@ -78,9 +80,11 @@ class RunsScreen(Page):
         if runs and self._shown != (runs, self._marked):
             self._shown = (runs, self._marked)
             self._fill(runs)
-        active = sum(not state.ended for _run, state in runs or ())
-        count = len(runs or ())
-        self.query_one(Title).show("runs", f"{count} in the journal", f"{active} under way")
+        if runs is not None:
+            active = sum(not state.ended for _run, state in runs)
+            self.query_one(Title).show(
+                "runs", f"{len(runs)} in the journal", f"{active} under way"
+            )
 
     def _fill(self, runs: tuple[tuple[Run, RunState], ...]) -> None:
         table = self.query_one(DataTable)
@@ -95,12 +99,12 @@ class RunsScreen(Page):
             table.add_row(
                 Text("◆" if run.id == self._marked else " "),
                 Text(f"{sign} {state}", style=colour if colour.startswith("#") else ""),
-                Text(run.id),
+                Text(harmless(run.id)),
                 Text(harmless(run.profile)),
                 Text(duration(took.total_seconds()) if took else ""),
                 Text(f"{run.created_at:%Y-%m-%d %H:%M}"),
-                Text(run.target),
-                Text(run.leg),
+                Text(harmless(run.target)),
+                Text(harmless(run.leg)),
                 key=run.id,
             )
         if before is not None and (row := self._row_of(before.id)) is not None:
@@ -131,9 +135,9 @@ class RunsScreen(Page):
         code = "" if run.exit_code is None else f", exit code {run.exit_code}"
         self.query_one("#run-details", Static).update(
             Content.assemble(
-                (f"{run.id}\n", "bold"),
+                (f"{harmless(run.id)}\n", "bold"),
                 f"{state}{code}\n",
-                (harmless(str(run.folder)), "$text-muted"),
+                (harmless(str(run.folder)), MUTED),
             )
         )
         self.refresh_bindings()
@@ -228,12 +232,12 @@ def first_page(found: tuple[Finding, ...]) -> Content:
         "",
     ]
     for finding in found:
-        sign, style = ("✓", "$success") if finding.found else ("·", "$text-muted")
+        sign, style = ("✓", "$success") if finding.found else ("·", MUTED)
         lines.append(
             Content.assemble("  ", (sign, style), f" {finding.name:<18}", harmless(finding.detail))
         )
         if finding.remedy:
-            lines.append(Content.styled(f"{'':<22}{harmless(finding.remedy)}", "$text-muted"))
+            lines.append(Content.styled(f"{'':<22}{harmless(finding.remedy)}", MUTED))
     able = next((finding.found for finding in found if finding.name == "benchmark"), False)
     step = (
         "Enter  start a first run here: about a minute, nothing is billed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -19,12 +19,9 @@ from core.text import duration, harmless
 from tui.background import in_background
 from tui.messages import HeadlessAnswered
 from tui.page import Page
-from tui.screens.form import FIELDS, Field, fields_of_command, values_of
-from tui.widgets.drawing import money
+from tui.screens.form import FIELDS, Check, Field, check_form, fields_of_command, values_of
+from tui.widgets.drawing import MUTED, money
 from tui.widgets.title import Title
-
-if TYPE_CHECKING:
-    from tui.screens.form import Check
 
 
 @dataclass
@@ -68,7 +65,7 @@ class StartScreen(Page):
         yield Footer()
 
     def _editor(self, field: Field) -> Input | Select[str]:
-        value = self._given.get(field.name, "")
+        value = harmless(self._given.get(field.name, ""))
         if field.choices:
             options = [(choice, choice) for choice in field.choices]
             chosen = value if value in field.choices else field.initial
@@ -122,8 +119,6 @@ class StartScreen(Page):
 
     @work(group="check", exclusive=True, exit_on_error=False)
     async def _check_form(self) -> None:
-        from tui.screens.form import check_form
-
         console = self.console_app
         values = {**console.flags, **self._values()}
         environment, config = console.environment, console.config_file
@@ -140,26 +135,26 @@ class StartScreen(Page):
             expected = check.expectation
             cost = "nothing is billed" if expected.usd == 0 else f"about {money(expected.usd)}"
             lines += [
-                Content.assemble(("measurements  ", "$text-muted"), f"{expected.measurements}"),
+                Content.assemble(("measurements  ", MUTED), f"{expected.measurements}"),
                 Content.assemble(
-                    ("time          ", "$text-muted"),
+                    ("time          ", MUTED),
                     (f"about {duration(expected.seconds)}", "bold"),
                     f", {expected.source}",
                 ),
-                Content.assemble(("cost          ", "$text-muted"), cost),
+                Content.assemble(("cost          ", MUTED), cost),
             ]
             if check.note:
-                lines.append(Content.styled(harmless(check.note), "$text-muted"))
+                lines.append(Content.styled(harmless(check.note), MUTED))
         lines += [
             Content(""),
-            Content.styled("the same without the console (F2 copies it):", "$text-muted"),
+            Content.styled("the same without the console (F2 copies it):", MUTED),
             Content(harmless(self._command())),
         ]
         self.query_one("#check", Static).update(Content("\n").join(lines))
         for field in FIELDS:
             wrong = bool(check.problem) and check.names(field.name)
             self.query_one(f"#field-{field.name}").set_class(wrong, "-wrong")
-        self.query_one("#start", Button).disabled = bool(check.problem)
+        self.query_one("#start", Button).disabled = bool(check.problem or self._starting)
         self.refresh_bindings()
 
     # Commands.
@@ -186,8 +181,12 @@ class StartScreen(Page):
             return
         self._starting = ""
         lines = message.err.strip().splitlines() or [f"It ended with status {message.code}."]
-        self.console_app.warn(harmless(lines[-1].removeprefix("gpubench-tui: ")))
+        good = self._check
+        self._show_check(FormChecked(Check(lines[-1].removeprefix("gpubench-tui: "))))
+        # What was in the way may be gone by the next try.
+        self._check = good
         self.query_one("#start", Button).disabled = False
+        self.refresh_bindings()
 
     def state_changed(self) -> None:
         """Open the run that was started as soon as it is in the journal."""

@@ -14,7 +14,7 @@ from textual.widgets import Button, Input, Static
 from core.text import harmless
 from tui.messages import HeadlessAnswered
 from tui.page import Page
-from tui.widgets.drawing import mark, money
+from tui.widgets.drawing import MUTED, mark, money
 
 if TYPE_CHECKING:
     from core.run.journal import Run
@@ -42,7 +42,7 @@ class TeardownScreen(Page):
         """Lay the page out."""
         with Vertical(classes="box wide"):
             yield Static(f"Teardown of {harmless(self._run.id)}", markup=False, classes="box-title")
-            with VerticalScroll(id="teardown-list", can_focus=False):
+            with VerticalScroll(id="teardown-list"):
                 yield Static("Reading the journal ...", markup=False, id="teardown-text")
             yield Input(id="confirmation", placeholder="")
             with Horizontal(classes="buttons"):
@@ -60,6 +60,9 @@ class TeardownScreen(Page):
         """Show what there is, or how far the teardown is."""
         followed = self.state.followed
         if followed is None or followed.run_id != self._run.id or not followed.complete:
+            if self.state.refusal:
+                text = Content.styled(harmless(self.state.refusal), "$text-error")
+                self.query_one("#teardown-text", Static).update(text)
             return
         if self._asked:
             self._show_progress(followed)
@@ -75,11 +78,11 @@ class TeardownScreen(Page):
         name = plan.confirmation
         box = self.query_one("#confirmation", Input)
         box.display = bool(name)
-        box.placeholder = f"type {name} to confirm"
+        box.placeholder = f"type {harmless(name)} to confirm"
         if not plan.removals:
             lines = [
                 Content("Nothing is left of this run, as far as its journal says."),
-                Content.styled("Tear down asks again and writes the proof down.", "$text-muted"),
+                Content.styled("Tear down asks again and writes the proof down.", MUTED),
             ]
         else:
             lines = [Content("This is removed, in this order:"), Content("")]
@@ -94,7 +97,7 @@ class TeardownScreen(Page):
             lines += [Content(""), Content(cost)]
             if name:
                 lines.append(Content.styled(f"Type {harmless(name)} to confirm.", "$text-warning"))
-        lines.append(Content.styled(f"= {harmless(plan.command)}", "$text-muted"))
+        lines.append(Content.styled(f"= {harmless(plan.command)}", MUTED))
         self.query_one("#teardown-text", Static).update(Content("\n").join(lines))
         self._enable()
 
@@ -156,10 +159,13 @@ class TeardownScreen(Page):
                     Content(harmless(f"{left.kind} {left.name}: {left.reason}")),
                     Content.styled(f"  {harmless(left.delete_command)}", "bold"),
                 ]
-            lines.append(Content.styled("c copies the commands", "$text-muted"))
+            lines.append(Content.styled("c copies the commands", MUTED))
         else:
             lines += [Content(""), Content.styled("✓ Nothing is left.", "bold $success")]
         self.query_one("#teardown-text", Static).update(Content("\n").join(lines))
+        if self._problem or view.torn_down is not None:
+            # What came of it stands at the end, and may be below what a small screen shows.
+            self.query_one("#teardown-list").scroll_end(animate=False)
 
     def action_copy_command(self) -> None:
         """Copy the commands for what is left, else the teardown's own."""
@@ -188,7 +194,7 @@ def _removal(number: int, removal: ResourceView) -> Content:
         f"{number:>3}. ",
         (harmless(f"{intended.kind} {intended.name}"), "bold"),
         f"  {cost}  ",
-        (harmless(intended.location), "$text-muted"),
+        (harmless(intended.location), MUTED),
     )
 
 

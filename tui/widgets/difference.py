@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from core.text import harmless
+from tui.widgets.drawing import FAINT, MUTED
 
 if TYPE_CHECKING:
     from core.report.side_by_side import DifferenceRow, Side, SideBySide
 
 _TARGET_PERCENT = 5.0
 _FIGURE = 22
-_NARROW_FIGURE = 12
+# So that all of a line is on 80 columns.
+_NARROW_FIGURE = 11
 _NAME = 24
 _PERCENT = 9
 _LEAST_BAR = 13
@@ -36,7 +38,7 @@ def side_by_side_content(found: SideBySide, width: int) -> Content:
             f"{'':<{_NAME}}{_cut(first.label, figure):>{figure}}  "
             f"{_cut(second.label, figure):>{figure}}  {'overhead':>{_PERCENT}}  "
             f"{_scale(bar)}",
-            "$text-muted",
+            MUTED,
         ),
     ]
     before = ""
@@ -55,7 +57,7 @@ def side_by_side_content(found: SideBySide, width: int) -> Content:
         ]
     lines += [
         Content(""),
-        *(Content.styled(harmless(note), "$text-muted") for note in found.notes()),
+        *(Content.styled(harmless(note), MUTED) for note in found.notes()),
     ]
     return Content("\n").join(lines)
 
@@ -70,7 +72,7 @@ def _lacking(row: DifferenceRow, found: SideBySide) -> str:
 
 def _leg(place: str, label: str, hypervisor: str, device: str, configuration: str) -> Content:
     return Content.assemble(
-        (f"{place:<8}", "$text-muted"),
+        (f"{place:<8}", MUTED),
         (harmless(label), "bold"),
         harmless(f"  under {hypervisor}  {device}; {configuration}"),
     )
@@ -107,14 +109,16 @@ def difference_bar(row: DifferenceRow, width: int) -> Content:
     """Return a scale from -10 to +10 %: zero, the 5 % line, the span over the blocks and the
     difference itself. What lies beyond is an arrow at the edge.
     """
-    cells: list[tuple[str, str]] = [("·", "$text-muted 40%")] * width
-    cells[width // 2] = ("│", "$text-muted")
+    cells: list[tuple[str, str]] = [("·", FAINT)] * width
+    cells[width // 2] = ("│", MUTED)
     cells[_cell(_TARGET_PERCENT, width)] = ("┊", "$warning")
     if row.smallest_percent is not None and row.largest_percent is not None:
         for place in range(
             _cell(row.smallest_percent, width), _cell(row.largest_percent, width) + 1
         ):
-            cells[place] = ("━", "$primary")
+            # The line stays to be seen: whether the span crosses it is the question.
+            crossed = {"│": "┼", "┊": "┿"}.get(cells[place][0], "━")
+            cells[place] = (crossed, "$primary")
     percent = row.difference_percent
     if percent is not None:
         sign = "●" if abs(percent) <= 2 * _TARGET_PERCENT else "▶" if percent > 0 else "◀"
@@ -124,7 +128,8 @@ def difference_bar(row: DifferenceRow, width: int) -> Content:
 
 def _cell(percent: float, width: int) -> int:
     half = width // 2
-    return min(width - 1, max(0, half + round(percent / (2 * _TARGET_PERCENT) * half)))
+    share = min(1.0, max(-1.0, percent / (2 * _TARGET_PERCENT)))
+    return half + round(share * half)
 
 
 def _scale(width: int) -> str:

@@ -7,11 +7,15 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
+MUTED = "$foreground 60%"
+FAINT = "$foreground 25%"
+"""Not $text-muted: that is a colour for style sheets, and white in content."""
+
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 MARKS = {
-    "waiting": ("·", "$text-muted"),
-    "created": ("·", "$text-muted"),
+    "waiting": ("·", MUTED),
+    "created": ("·", MUTED),
     "running": ("▶", "$primary"),
     "done": ("✓", "$success"),
     "failed": ("✗", "$error"),
@@ -32,7 +36,7 @@ def bar(done: float, total: float | None, width: int, style: str = "$primary") -
     """Return a bar of this many cells; a total that is not known gives an empty one."""
     share = min(1.0, max(0.0, done / total)) if total else 0.0
     full = round(share * width)
-    return Content.assemble(("━" * full, style), ("─" * (width - full), "$text-muted 50%"))
+    return Content.assemble(("━" * full, style), ("─" * (width - full), FAINT))
 
 
 def sparkline(values: Sequence[float | None], width: int) -> str:

@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.text import harmless
-from tui.widgets.drawing import bar, money, sparkline
+from tui.widgets.drawing import MUTED, bar, money, sparkline
 
 if TYPE_CHECKING:
     from benchmark.telemetry import GpuSample, HostSample
@@ -51,7 +51,7 @@ def telemetry_content(followed: Followed, width: int) -> Content:
     gpu = [sample.gpu for sample in samples]
     host = [sample.host for sample in samples]
     if not any(gpu) and not any(host):
-        return Content.styled("No samples yet.", "$text-muted")
+        return Content.styled("No samples yet.", MUTED)
     lines = []
     if any(gpu):
         lines += [
@@ -96,15 +96,15 @@ def cost_content(followed: Followed) -> Content:
             if followed.view.target == "local"
             else "No cost was reported yet."
         )
-        return Content.styled(text, "$text-muted")
+        return Content.styled(text, MUTED)
     lines = [
-        Content.assemble(("rate      ", "$text-muted"), f"{money(cost.usd_per_hour)} per hour"),
-        Content.assemble(("spent     ", "$text-muted"), (money(cost.spent_usd), "bold")),
+        Content.assemble(("rate      ", MUTED), f"{money(cost.usd_per_hour)} per hour"),
+        Content.assemble(("spent     ", MUTED), (money(cost.spent_usd), "bold")),
     ]
     if cost.projected_usd is not None:
         lines.append(
             Content.assemble(
-                ("at the end", "$text-muted"), f" {money(cost.projected_usd)}, teardown included"
+                ("at the end", MUTED), f" {money(cost.projected_usd)}, teardown included"
             )
         )
     if cost.budget_usd:
@@ -112,10 +112,10 @@ def cost_content(followed: Followed) -> Content:
         style = "$error" if share >= 0.95 else "$warning" if share >= 0.8 else "$success"
         lines.append(
             Content.assemble(
-                ("budget    ", "$text-muted"),
+                ("budget    ", MUTED),
                 bar(cost.spent_usd, cost.budget_usd, _BAR, style),
                 f" {share:.0%} of {money(cost.budget_usd)}",
             )
         )
-    lines.append(Content.styled(harmless(f"prices: {cost.source}"), "$text-muted"))
+    lines.append(Content.styled(harmless(f"prices: {cost.source}"), MUTED))
     return Content("\n").join(lines)

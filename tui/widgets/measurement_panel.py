@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.text import columns, duration, harmless
-from tui.widgets.drawing import bar, sparkline
+from tui.widgets.drawing import MUTED, bar, sparkline
 
 if TYPE_CHECKING:
     from benchmark.progress import MeasurementFinished
@@ -38,7 +38,7 @@ def measurement_content(followed: Followed, width: int) -> Content:
         lines.append(
             Content.styled(
                 harmless(f"{view.prepared.device_name}; {view.prepared.configuration}"),
-                "$text-muted",
+                MUTED,
             )
         )
     if view.current is not None and not view.state.ended and followed.running:
@@ -48,7 +48,7 @@ def measurement_content(followed: Followed, width: int) -> Content:
     if not lines and view.total and followed.running:
         return Content("Preparing: PyTorch, weights, attestation ...")
     if not lines:
-        return Content.styled("Nothing was measured yet.", "$text-muted")
+        return Content.styled("Nothing was measured yet.", MUTED)
     return Content("\n").join(lines)
 
 
@@ -62,7 +62,7 @@ def _live(followed: Followed, width: int) -> list[Content]:
     lines = [Content.styled(head, "bold")]
     if latest is None:
         return lines
-    figures = f" {latest.phase}, {duration(latest.elapsed_s)}"
+    figures = f" {harmless(latest.phase)}, {duration(latest.elapsed_s)}"
     if latest.samples_total:
         figures += f", {latest.samples_done:,}/{latest.samples_total:,} samples"
     lines.append(Content.assemble(bar(latest.samples_done, latest.samples_total, _BAR), figures))
@@ -90,7 +90,7 @@ def _table(finished: list[MeasurementFinished]) -> list[Content]:
     rows: list[tuple[str, ...]] = [("measurement", "samples/s", "p50 ms", "p90 ms", "p99 ms", "")]
     rows += [
         (
-            f"{done.name} #{done.block}",
+            harmless(f"{done.name} #{done.block}"),
             *(
                 "-" if value is None else f"{value:,.2f}"
                 for value in (
@@ -107,8 +107,8 @@ def _table(finished: list[MeasurementFinished]) -> list[Content]:
     texts = columns(rows)
     return [
         Content.styled(
-            harmless(text),
-            "$text-muted" if number == 0 else "$text-warning" if rows[number][-1] == "void" else "",
+            text,
+            MUTED if number == 0 else "$text-warning" if rows[number][-1] == "void" else "",
         )
         for number, text in enumerate(texts)
     ]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.widgets import Static
 
-from core.text import duration
-from tui.widgets.drawing import columns
+from core.text import duration, harmless
+from tui.widgets.drawing import MUTED, columns
 
 if TYPE_CHECKING:
     from core.report.curves import LatencyDistribution, ThroughputSeries
@@ -20,11 +20,11 @@ _AXIS = 10
 def distribution_plot(found: LatencyDistribution, width: int, height: int = _HEIGHT) -> Content:
     """Return a histogram: counts upward, milliseconds to the right, percentiles marked below."""
     cells, owners = _stretched([float(count) for count in found.counts], width - _AXIS)
-    lines = _with_axis(columns(cells, height), max(found.counts, default=0), "")
+    lines = _with_axis(columns(cells, height), max(found.counts, default=0))
     lines.append(_percentile_marks(found, owners))
     low, high = f"{found.edges_ms[0]:,.2f} ms", f"{found.edges_ms[-1]:,.2f} ms"
     axis = f"{low}{high:>{max(1, len(cells) - len(low))}}"
-    lines.append(Content.styled(f"{'':<{_AXIS}}{axis}", "$text-muted"))
+    lines.append(Content.styled(f"{'':<{_AXIS}}{axis}", MUTED))
     figures = ", ".join(
         f"{entry.name} {entry.milliseconds:,.2f} ms{'' if entry.supported else ' *'}"
         for entry in found.percentiles
@@ -37,10 +37,10 @@ def distribution_plot(found: LatencyDistribution, width: int, height: int = _HEI
 def series_plot(found: ThroughputSeries, width: int, height: int = _HEIGHT) -> Content:
     """Return throughput upward from zero, time to the right."""
     cells, _owners = _stretched(list(found.samples_per_s), width - _AXIS)
-    lines = _with_axis(columns(cells, height), max(found.samples_per_s, default=0.0), "")
+    lines = _with_axis(columns(cells, height), max(found.samples_per_s, default=0.0))
     end = duration(found.duration_s)
     axis = f"0 s{end:>{max(1, len(cells) - 3)}}"
-    lines.append(Content.styled(f"{'':<{_AXIS}}{axis}", "$text-muted"))
+    lines.append(Content.styled(f"{'':<{_AXIS}}{axis}", MUTED))
     lines.append(
         Content(
             f"samples/s in bins of {found.bin_s:.2f} s; {found.samples:,} samples in "
@@ -59,13 +59,19 @@ def _stretched(values: list[float], room: int) -> tuple[list[float], list[int]]:
     return [values[index] for index in owners], owners
 
 
-def _with_axis(rows: list[str], greatest: float, unit: str) -> list[Content]:
-    top = f"{greatest:,.0f}{unit}" if greatest >= 100 else f"{greatest:,.1f}{unit}"
-    labels = [top, *[""] * (len(rows) - 2), "0"]
+def _with_axis(rows: list[str], greatest: float) -> list[Content]:
+    labels = [_label(greatest), *[""] * (len(rows) - 2), "0"]
     return [
-        Content.assemble((f"{label:>{_AXIS - 2}} │", "$text-muted"), (row, "$primary"))
+        Content.assemble((f"{label:>{_AXIS - 2}} │", MUTED), (row, "$primary"))
         for label, row in zip(labels, rows, strict=True)
     ]
+
+
+def _label(value: float) -> str:
+    """Return a figure for the axis, which has room for eight characters."""
+    if value >= 1_000_000:
+        return f"{value:.2g}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"
 
 
 def _percentile_marks(found: LatencyDistribution, owners: list[int]) -> Content:
@@ -95,6 +101,11 @@ class Plot(Static):
         self._series: ThroughputSeries | None = None
         self._sentence = ""
 
+    def show_title(self, title: str) -> None:
+        """Say what it is a plot of."""
+        # As text a title would be read as markup.
+        self.border_title = Content(harmless(title))
+
     def show_distribution(self, found: LatencyDistribution | None) -> None:
         """Show a distribution."""
         self._distribution, self._series, self._sentence = found, None, "No raw latencies are kept."
@@ -123,4 +134,4 @@ class Plot(Static):
         elif self._series is not None:
             self.update(series_plot(self._series, width))
         else:
-            self.update(Content.styled(self._sentence, "$text-muted"))
+            self.update(Content.styled(self._sentence, MUTED))

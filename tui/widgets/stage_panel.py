@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.text import duration, harmless
-from tui.widgets.drawing import bar, mark
+from tui.widgets.drawing import MUTED, bar, mark
 
 if TYPE_CHECKING:
     from core.run.view import RunView, StageView
@@ -46,10 +46,10 @@ def stage_content(followed: Followed, view: StageView, now: datetime) -> Content
         lines += [
             Content.styled(harmless(view.sentence), "$text-error"),
             *([Content(harmless(view.remedy))] if view.remedy else []),
-            Content.styled("R runs it again, p opens the log", "$text-muted"),
+            Content.styled("R runs it again, p opens the log", MUTED),
         ]
     elif view.summary:
-        lines.append(Content.styled(harmless(view.summary), "$text-muted"))
+        lines.append(Content.styled(harmless(view.summary), MUTED))
     lines += [
         Content.assemble(
             ("! " if check.required else "note ", "$text-warning"),
@@ -72,7 +72,7 @@ def _times(
 ) -> list[tuple[str, str] | str]:
     usual = followed.history.get(view.stage)
     if state == "waiting":
-        return [(f"usually {duration(usual)}", "$text-muted")] if usual is not None else []
+        return [(f"usually {duration(usual)}", MUTED)] if usual is not None else []
     if view.seconds is not None:
         return [duration(view.seconds)]
     if view.started_at is None or state != "running":
@@ -81,7 +81,7 @@ def _times(
     parts: list[tuple[str, str] | str] = [duration(elapsed)]
     left, why = _left(followed, view, elapsed, usual)
     if left is not None:
-        parts.append((f"  about {duration(left)} left{why}", "$text-muted"))
+        parts.append((f"  about {duration(left)} left{why}", MUTED))
     return parts
 
 

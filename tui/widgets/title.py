@@ -5,6 +5,8 @@ from __future__ import annotations
 from textual.content import Content
 from textual.widgets import Static
 
+from core.text import harmless
+
 
 class Title(Static):
     """Where one is, and what must be known at once."""
@@ -16,7 +18,7 @@ class Title(Static):
         """Show these parts, the program's name before them."""
         line: list[Content | tuple[str, str] | str] = [("gpubench", "bold $primary")]
         for part in parts:
-            line += [("  ", ""), part]
+            line += [("  ", ""), harmless(part) if isinstance(part, str) else part]
         self.update(Content.assemble(*line))
 
 
@@ -29,4 +31,4 @@ class Banner(Static):
     def show(self, sentence: str) -> None:
         """Show a sentence; nothing where there is none."""
         self.display = bool(sentence)
-        self.update(Content(sentence))
+        self.update(Content(harmless(sentence)))

@@ -221,10 +221,12 @@ class TestLocalJob:
 
     async def test_one_that_is_stopped_is_noted_from_intent_to_proof(self, tmp_path: Path) -> None:
         said: list[AnyRecord] = []
+        found: list[int] = []
 
         def emit(record: AnyRecord) -> None:
             said.append(record)
             if isinstance(record, ResourceCreated):
+                found.extend(marked(context.run_id))
                 task.cancel()
 
         context = self.context(tmp_path, emit)
@@ -236,7 +238,8 @@ class TestLocalJob:
         assert (intended.location, intended.usd_per_hour) == (this_host(), 0)
         assert isinstance(created, ResourceCreated)
         assert isinstance(deleted, ResourceDeleted)
-        assert created.identity.partition(":")[0] in deleted.proof
+        assert found == [int(created.identity.partition(":")[0])]
+        assert str(found[0]) in deleted.proof
         assert marked(context.run_id) == []
 
     @pytest.mark.real

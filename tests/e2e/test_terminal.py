@@ -1,0 +1,193 @@
+"""The real program on a real terminal, over runs that were recorded or only stand in."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from core.run.events import RunFinished, RunState, Stage, StageFailed
+from core.run.journal import Journal
+from core.run.log import LOG_FILE
+from tests.core.runs import NOON, start_stand_in
+from tests.e2e.conftest import CommandLine, OpenConsole
+from tests.tui.recorded import add, recorded_events, replay
+
+# Select Graphic Rendition with a colour in it: 30 to 49 but for plain resets, and 90 to 107.
+_COLOUR = re.compile(r"\x1b\[(?:[0-9;:]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:[;:][0-9;:]*)?m")
+
+_HOSTILE = (
+    "\x1b]0;pwned\x07\x1b]2;pwned\x1b\\\x1b[?1049l\x1b[?1000l\x1b[?25h\x1bc\x9b?1049l"
+    "[red]markup[/] \u202eback\u200bwards\U0001f600\ttab"
+)
+
+
+def test_without_a_terminal_it_says_so_in_one_sentence(command_line: CommandLine) -> None:
+    answer = command_line()
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr.startswith("gpubench-tui: The console needs a terminal")
+    assert answer.stderr.count("\n") == 1
+    assert not command_line.state.exists()
+
+
+def test_no_color_leaves_no_colour(open_console: OpenConsole, state: Path, results: Path) -> None:
+    run = replay(state, results, "baseline")
+    coloured, plain = open_console(), open_console(NO_COLOR="1")
+    for terminal in (coloured, plain):
+        terminal.wait_for(run.id, "done")
+    assert _COLOUR.search(coloured.screen(escapes=True))
+    assert not _COLOUR.search(plain.screen(escapes=True))
+    plain.press("Enter")
+    plain.wait_for("measurements good")
+    assert not _COLOUR.search(plain.screen(escapes=True))
+
+
+class TestSmallTerminal:
+    def test_title_footer_and_every_pane_are_there(
+        self, open_console: OpenConsole, state: Path, results: Path
+    ) -> None:
+        run = replay(state, results, "baseline")
+        terminal = open_console(size=(80, 24))
+        lines = terminal.wait_for(run.id, "done").splitlines()
+        assert lines[0].startswith(" gpubench  runs")
+        assert "Results" in lines[23]
+        terminal.press("Enter")
+        screen = terminal.wait_for("1 Stages", "measurements good")
+        assert screen.splitlines()[0].startswith(f" gpubench  {run.id}")
+        assert "Back" in screen.splitlines()[23]
+        for key, text in (
+            ("2", "singlestream-b1 #1"),
+            ("3", "CPU use"),
+            ("4", "following"),
+            ("1", "preflight"),
+        ):
+            terminal.press(key)
+            terminal.wait_for("1 Stages", text)
+
+    def test_results_help_and_form_can_be_used(
+        self, open_console: OpenConsole, state: Path, results: Path
+    ) -> None:
+        run = replay(state, results, "baseline")
+        terminal = open_console(size=(80, 24))
+        terminal.wait_for(run.id, "done")
+        terminal.press("i")
+        terminal.wait_for("1 Figures", "SingleStream", "MLPerf result.")
+        for key, text in (("2", "latency"), ("3", "Attestation"), ("4", "content sha256")):
+            terminal.press(key)
+            terminal.wait_for("1 Figures", text)
+        terminal.press("Escape")
+        terminal.wait_for("in the journal")
+        terminal.press("?")
+        terminal.wait_for("Everywhere", "Close the console; runs go on")
+        terminal.press("Escape")
+        terminal.wait_for("in the journal")
+        terminal.press("r")
+        terminal.wait_for("start a run", "Start (ctrl+s)", "gpubench-tui --no-ui run")
+        terminal.press("Escape")
+        terminal.wait_for("in the journal")
+        terminal.press("q")
+        assert terminal.exit_code() == 0
+
+
+def test_fifty_sizes_at_random_while_a_run_is_at_work(
+    open_console: OpenConsole, state: Path, results: Path
+) -> None:
+    process, run_id = start_stand_in(state, results, "busy")
+    try:
+        terminal = open_console()
+        terminal.wait_for(run_id, "running")
+        terminal.press("Enter")
+        terminal.wait_for("preflight", "following")
+        sizes = random.Random(20260504)
+        for _ in range(50):
+            terminal.resize(sizes.randint(20, 250), sizes.randint(5, 70))
+            terminal.press(sizes.choice("1234z"))
+        terminal.resize(120, 40)
+        terminal.press("?")
+        terminal.wait_for("Everywhere", "Dashboard of a run")
+        terminal.press("Escape")
+        terminal.wait_for(run_id, "running")
+        terminal.press("q")
+        assert terminal.exit_code() == 0
+        assert terminal.state() == terminal.before
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_gives_the_terminal_back_and_leaves_the_run(
+    open_console: OpenConsole, state: Path, results: Path, number: signal.Signals
+) -> None:
+    process, run_id = start_stand_in(state, results, "forever")
+    try:
+        terminal = open_console()
+        terminal.wait_for(run_id, "running")
+        terminal.press("Enter")
+        terminal.wait_for("preflight", "following")
+        assert terminal.state() != terminal.before
+        terminal.seconds_to_end(lambda: os.kill(terminal.pid, number))
+        assert terminal.exit_code() == 128 + number
+        assert terminal.state() == terminal.before
+        assert process.poll() is None
+        with Journal(state) as journal:
+            assert journal.run(run_id).state is RunState.RUNNING
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_window_that_is_closed_ends_the_console_and_not_the_run(
+    open_console: OpenConsole, state: Path, results: Path
+) -> None:
+    process, run_id = start_stand_in(state, results, "busy")
+    try:
+        terminal = open_console()
+        terminal.wait_for(run_id, "running")
+        terminal.press("Enter")
+        terminal.wait_for("preflight", "following")
+        assert terminal.seconds_to_end(terminal.vanish) < 10
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_hostile_run_changes_nothing_of_the_terminal(
+    open_console: OpenConsole, command_line: CommandLine, state: Path, results: Path
+) -> None:
+    (command_line.home / "config.toml").write_text('[console]\nnotify = "always"\n')
+    run = replay(state, results, "baseline", until="stage_started")
+    terminal = open_console("--config", "config.toml")
+    terminal.wait_for(run.id, "running")
+    terminal.press("Enter")
+    terminal.wait_for("preflight", "following")
+    opened = terminal.state()
+    assert opened.title == terminal.before.title
+    with (run.folder / LOG_FILE).open("ab") as log:
+        log.write(f"2026-05-04T12:00:00.000+00:00 [job] {_HOSTILE}\n".encode())
+        log.write(b"\xff\xfe" + b"\x1b]0;pwned" + b"x" * 2**20 + b"\n")
+        log.write(f"2026-05-04T12:00:01.000+00:00 [{_HOSTILE}] the last line\n".encode())
+    with Journal(state) as journal:
+        for record in (
+            StageFailed(seconds=3, sentence=f"SENTENCE {_HOSTILE}", remedy=f"REMEDY {_HOSTILE}"),
+            RunFinished(
+                state=RunState.FAILED, exit_code=1, seconds=3, sentence=f"END {_HOSTILE}"
+            ),
+        ):
+            journal.append(run.id, record, time=NOON, stage=Stage.PREFLIGHT)
+    # What steers a terminal is shown as text.
+    terminal.wait_for(r"12:00:00 job \x1b]0;pwned\x07", r"END \x1b]0;pwned\x07", "SENTENCE", "[red]")
+    assert terminal.state() == opened
+    terminal.press("Escape")
+    terminal.wait_for("in the journal")
+    assert terminal.state() == opened
+    terminal.press("q")
+    assert terminal.exit_code() == 0
+    assert terminal.state() == terminal.before

@@ -1,0 +1,165 @@
+"""The form that starts a run, and stopping one."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from core.run.journal import Journal
+from core.run.process import utc_now
+from tests.core.runs import start_stand_in
+from tests.tui.conftest import OpenConsole, screen_text, until, until_shown
+from tests.tui.recorded import replay
+
+# A run of a few seconds that needs no torch: its profile cannot be read by then, or its preflight
+# is all that is looked at.
+_TINY = """
+repeats = 1
+device = "cpu"
+execution = "eager"
+weights = "random"
+sample_count = 4
+
+[[scenarios]]
+scenario = "SingleStream"
+query_count = 4
+"""
+
+
+class TestForm:
+    async def test_time_cost_and_the_headless_command_are_said_before_anything_starts(
+        self, open_console: OpenConsole
+    ) -> None:
+        async with open_console() as pilot:
+            await until_shown(pilot, "Enter  ")
+            await pilot.press("r")
+            await until_shown(pilot, "measurements  4", "about", "nothing is billed", "--no-ui run")
+
+    async def test_a_wrong_value_is_said_as_it_is_typed(self, open_console: OpenConsole) -> None:
+        async with open_console() as pilot:
+            await until_shown(pilot, "Enter  ")
+            await pilot.press("r")
+            await until_shown(pilot, "measurements  4")
+            await pilot.press("ctrl+u", *"Not A Leg")
+            await until_shown(pilot, "Wrong settings", "leg")
+            assert not pilot.app.screen.active_bindings["ctrl+s"].enabled
+            assert pilot.app.screen.query_one("#field-leg").has_class("-wrong")
+            await pilot.press("ctrl+u", *"xen")
+            await until_shown(pilot, "--no-ui run --leg xen")
+            await until(pilot, lambda: pilot.app.screen.active_bindings["ctrl+s"].enabled)
+
+    async def test_a_profile_that_is_not_there_is_named(self, open_console: OpenConsole) -> None:
+        async with open_console() as pilot:
+            await until_shown(pilot, "Enter  ")
+            await pilot.press("r")
+            await until_shown(pilot, "measurements  4")
+            await pilot.press("tab", "ctrl+u", *"none.toml")
+            await until_shown(pilot, "none.toml cannot be read")
+
+    async def test_every_setting_of_the_command_line_is_a_key_away(
+        self, open_console: OpenConsole
+    ) -> None:
+        from core.cli.parser import RUN_FLAGS
+
+        async with open_console(size=(120, 60)) as pilot:
+            await until_shown(pilot, "Enter  ")
+            await pilot.press("r")
+            await until_shown(pilot, "measurements  4")
+            await pilot.press("f3")
+            await until_shown(pilot, *(name.replace("_", " ") for name in RUN_FLAGS))
+
+    async def test_the_command_is_copied(self, open_console: OpenConsole) -> None:
+        async with open_console() as pilot:
+            await until_shown(pilot, "Enter  ")
+            await pilot.press("r")
+            await until_shown(pilot, "measurements  4")
+            await pilot.press("ctrl+u", *"xen", "f2")
+            assert pilot.app.clipboard == "gpubench-tui --no-ui run --leg xen"
+
+    async def test_a_run_again_has_the_settings_of_the_first(
+        self, open_console: OpenConsole, state: Path, results: Path
+    ) -> None:
+        replay(state, results, "xen")
+        async with open_console() as pilot:
+            await until_shown(pilot, "✓ done")
+            await pilot.press("enter")
+            await until_shown(pilot, "4 checks passed")
+            await pilot.press("R")
+            await until_shown(pilot, "start a run", "--no-ui run --leg xen")
+
+    async def test_the_time_comes_from_earlier_runs_where_there_are_any(
+        self, open_console: OpenConsole, state: Path, results: Path
+    ) -> None:
+        replay(state, results, "baseline")
+        # As the recorded run had it.
+        async with open_console(size=(200, 40), GPUBENCH_WEIGHTS="random") as pilot:
+            await until_shown(pilot, "✓ done")
+            await pilot.press("r")
+            await until_shown(pilot, "2 min 36 s, by the last run like it")
+
+
+class TestStart:
+    async def test_a_run_that_is_started_lives_in_a_process_of_its_own(
+        self, open_console: OpenConsole, state: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "tiny.toml").write_text(_TINY)
+        async with open_console() as pilot:
+            await until_shown(pilot, "Enter  ")
+            await pilot.press("r")
+            await until_shown(pilot, "measurements  4")
+            await pilot.press("tab", "ctrl+u", *"tiny.toml")
+            await until_shown(pilot, "measurements  1")
+            await pilot.press("ctrl+s")
+            await until_shown(pilot, "preflight", "checks passed")
+        with Journal(state) as journal:
+            run = journal.run("latest")
+            # The console is gone, and the run is not.
+            assert not journal.state_now(run, utc_now()).ended
+            assert run.process is not None
+            assert os.getsid(run.process.pid) == run.process.pid
+            os.kill(run.process.pid, signal.SIGTERM)
+
+    async def test_a_start_that_fails_says_why_and_keeps_the_form(
+        self, open_console: OpenConsole, results: Path
+    ) -> None:
+        results.write_text("a file where a folder should be")
+        async with open_console() as pilot:
+            await until_shown(pilot, "Enter  ")
+            await pilot.press("r")
+            await until_shown(pilot, "measurements  4")
+            await pilot.press("ctrl+s")
+            await until_shown(pilot, "Not a directory. Choose a folder")
+            assert pilot.app.screen.active_bindings["ctrl+s"].enabled
+            assert "start a run" in screen_text(pilot)
+
+
+class TestStop:
+    async def test_stop_asks_and_no_is_the_answer_until_yes_is_chosen(
+        self, open_console: OpenConsole, state: Path, results: Path
+    ) -> None:
+        process, run_id = start_stand_in(state, results, "forever")
+        try:
+            async with open_console() as pilot:
+                await until_shown(pilot, run_id, "▶ running")
+                await pilot.press("x")
+                await until_shown(pilot, "Stop the run?")
+                await pilot.press("enter")
+                await until(pilot, lambda: "Stop the run?" not in screen_text(pilot))
+                assert process.poll() is None
+                await pilot.press("x")
+                await until_shown(pilot, "Stop the run?")
+                await pilot.press("y")
+                await until_shown(pilot, "■ interrupted")
+            assert process.wait(30) == 130
+        finally:
+            process.kill()
+            process.wait()
+
+    async def test_an_ended_run_cannot_be_stopped(
+        self, open_console: OpenConsole, state: Path, results: Path
+    ) -> None:
+        replay(state, results, "baseline")
+        async with open_console() as pilot:
+            await until_shown(pilot, "✓ done")
+            assert not pilot.app.screen.active_bindings["x"].enabled
