@@ -28,6 +28,7 @@ from tui.themes import THEMES, default_theme
 
 if TYPE_CHECKING:
     from core.run.journal import Run
+    from core.targets.machine import Finding
 
 # The screen shows five states a second; more is noise, and repainting costs more than events.
 _SHOW_EVERY_S = 0.2
@@ -56,7 +57,9 @@ class Console(App[int]):
         config_file: str | None = None,
         poll_s: float = POLL_S,
         run_command: Callable[[Sequence[str]], Awaitable[Answer]] = command_answer,
+        look_at_machine: Callable[[Mapping[str, str]], tuple[Finding, ...]] | None = None,
     ) -> None:
+        """``look_at_machine`` answers what the first page says; by default it looks."""
         super().__init__()
         self.clock = clock
         self.environment = dict(environment)
@@ -65,6 +68,7 @@ class Console(App[int]):
         self.state = ConsoleState(clock())
         self.console_settings = settings
         self.run_command = run_command
+        self.look_at_machine = look_at_machine
         self._reader = JournalReader(
             self.flags, environment, config_file, self.post_message, clock, poll_s
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -131,11 +130,6 @@ def record(state: Path, run_id: str, name: str) -> None:
         copy = target / "folder" / os.path.relpath(file, run.folder)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
-
-
-def ended_at(run_events: list[Event]) -> datetime:
-    """When the last of these happened."""
-    return run_events[-1].time
 
 
 if __name__ == "__main__":

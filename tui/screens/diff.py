@@ -11,7 +11,7 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from core.text import harmless
 from tui.background import in_background
@@ -19,6 +19,7 @@ from tui.commands import DIFF, bindings
 from tui.page import Page
 from tui.widgets.difference import side_by_side_content
 from tui.widgets.drawing import MUTED
+from tui.widgets.keys import Keys
 from tui.widgets.title import Banner, Title
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class DiffScreen(Page):
         yield Banner()
         with VerticalScroll(id="diff"):
             yield Static("Reading both results ...", markup=False, id="diff-text")
-        yield Footer()
+        yield Keys()
 
     def on_mount(self) -> None:
         """Read both files."""

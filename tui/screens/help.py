@@ -8,11 +8,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from tui.commands import ALL
 from tui.page import Page
 from tui.widgets.drawing import MUTED
+from tui.widgets.keys import Keys
 from tui.widgets.title import Title
 
 _KEY = 10
@@ -30,7 +31,7 @@ class HelpScreen(Page):
         yield Title()
         with VerticalScroll(id="help"):
             yield Static(markup=False, id="help-text")
-        yield Footer()
+        yield Keys()
 
     def on_mount(self) -> None:
         """Show the commands, by where they work."""

@@ -11,11 +11,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from core.text import harmless
 from tui.page import Page
 from tui.widgets.drawing import MUTED
+from tui.widgets.keys import Keys
 from tui.widgets.title import Title
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class OutputScreen(Page):
         yield Title()
         with VerticalScroll(id="output"):
             yield Static("Asking ...", markup=False, id="output-text")
-        yield Footer()
+        yield Keys()
 
     def on_mount(self) -> None:
         """Ask."""
@@ -83,8 +84,6 @@ class OutputScreen(Page):
             lines = (answer.out + answer.err).splitlines()
             parts += [Content(harmless(line)) for line in lines[:_MOST_LINES]]
             if len(lines) > _MOST_LINES:
-                parts.append(
-                    Content.styled(f"{len(lines) - _MOST_LINES} more lines", MUTED)
-                )
+                parts.append(Content.styled(f"{len(lines) - _MOST_LINES} more lines", MUTED))
             parts.append(Content(""))
         self.query_one("#output-text", Static).update(Content("\n").join(parts))

@@ -12,7 +12,7 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import DataTable, Footer, Static, TabbedContent, TabPane
+from textual.widgets import DataTable, Static, TabbedContent, TabPane
 
 from core.text import harmless
 from tui.background import in_background
@@ -20,6 +20,7 @@ from tui.commands import RESULTS, bindings
 from tui.page import Page
 from tui.screens.evidence import evidence_content, files_content
 from tui.widgets.drawing import MUTED
+from tui.widgets.keys import Keys
 from tui.widgets.plots import Plot
 from tui.widgets.title import Banner, Title
 
@@ -90,7 +91,7 @@ class ResultsScreen(Page):
                 yield Static(markup=False, id="evidence-text")
             with TabPane("4 Files", id="files"), VerticalScroll():
                 yield Static(markup=False, id="files-text")
-        yield Footer()
+        yield Keys()
 
     def on_mount(self) -> None:
         """Read the file."""

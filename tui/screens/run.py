@@ -11,13 +11,15 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.widgets import Footer, Tab, Tabs
+from textual.widgets import Tab, Tabs
 
 from core.text import duration, harmless
 from tui.commands import RUN, bindings
 from tui.log.panel import LogPanel
+from tui.log.view import LogView
 from tui.page import Page
 from tui.widgets.drawing import mark, money
+from tui.widgets.keys import Keys
 from tui.widgets.machine_panels import CostPanel, TelemetryPanel
 from tui.widgets.measurement_panel import MeasurementPanel
 from tui.widgets.stage_panel import StagePanel
@@ -34,6 +36,7 @@ class RunScreen(Page):
     """Follows one run."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(RUN)]
+    AUTO_FOCUS = "LogView"
 
     def __init__(self, run: Run) -> None:
         super().__init__()
@@ -61,7 +64,7 @@ class RunScreen(Page):
                     yield MeasurementPanel()
                 with Vertical(id="pane-log"):
                     yield LogPanel()
-        yield Footer()
+        yield Keys()
 
     def on_mount(self) -> None:
         """Follow the run and its log."""
@@ -70,7 +73,6 @@ class RunScreen(Page):
         self.add_class("show-stages")
         self.query_one(Banner).show("")
         self.query_one(LogPanel).open(self._run.folder / LOG_FILE, self._run.id)
-        self.query_one(LogPanel).focus()
         self.set_interval(1.0, self._tick)
         self.state_changed()
 
@@ -160,7 +162,7 @@ class RunScreen(Page):
         for other in _PANES:
             self.set_class(other == name, f"show-{other}")
         if name == "log":
-            self.query_one(LogPanel).focus()
+            self.query_one(LogView).focus()
 
     def _activate(self, name: str) -> None:
         self.query_one(Tabs).active = f"tab-{name}"
@@ -185,7 +187,7 @@ class RunScreen(Page):
     def action_zoom(self) -> None:
         """Give the log everything, and back."""
         self.toggle_class("zoomed")
-        self.query_one(LogPanel).focus()
+        self.query_one(LogView).focus()
 
     # Commands.
 

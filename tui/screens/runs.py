@@ -10,12 +10,13 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.widgets import DataTable, Footer, Static
+from textual.widgets import DataTable, Static
 
 from core.text import duration, harmless
 from tui.commands import RUNS, bindings
 from tui.page import Page
 from tui.widgets.drawing import MARKS, MUTED
+from tui.widgets.keys import Keys
 from tui.widgets.title import Banner, Title
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class RunsScreen(Page):
             yield Static(markup=False, id="first-text")
         yield DataTable(id="runs", cursor_type="row", zebra_stripes=False)
         yield Static(markup=False, id="run-details")
-        yield Footer()
+        yield Keys()
 
     def on_mount(self) -> None:
         """Begin with nothing known."""
@@ -82,9 +83,7 @@ class RunsScreen(Page):
             self._fill(runs)
         if runs is not None:
             active = sum(not state.ended for _run, state in runs)
-            self.query_one(Title).show(
-                "runs", f"{len(runs)} in the journal", f"{active} under way"
-            )
+            self.query_one(Title).show("runs", f"{len(runs)} in the journal", f"{active} under way")
 
     def _fill(self, runs: tuple[tuple[Run, RunState], ...]) -> None:
         table = self.query_one(DataTable)
@@ -148,10 +147,12 @@ class RunsScreen(Page):
     async def _look_at_machine(self) -> None:
         from tui.background import in_background
 
+        console = self.console_app
+
         def look() -> tuple[Finding, ...]:
             from core.targets.machine import findings
 
-            return findings(self.console_app.environment)
+            return (console.look_at_machine or findings)(console.environment)
 
         found = await in_background(look)
         self.query_one("#first-text", Static).update(first_page(found))

@@ -13,7 +13,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.suggester import SuggestFromList
-from textual.widgets import Button, Footer, Input, Select, Static
+from textual.widgets import Button, Input, Select, Static
 
 from core.text import duration, harmless
 from tui.background import in_background
@@ -21,6 +21,7 @@ from tui.messages import HeadlessAnswered
 from tui.page import Page
 from tui.screens.form import FIELDS, Check, Field, check_form, fields_of_command, values_of
 from tui.widgets.drawing import MUTED, money
+from tui.widgets.keys import Keys
 from tui.widgets.title import Title
 
 
@@ -62,7 +63,7 @@ class StartScreen(Page):
                 with Horizontal(classes="buttons"):
                     yield Button("Start (ctrl+s)", id="start", variant="primary", disabled=True)
                     yield Button("Back", id="back")
-        yield Footer()
+        yield Keys()
 
     def _editor(self, field: Field) -> Input | Select[str]:
         value = harmless(self._given.get(field.name, ""))

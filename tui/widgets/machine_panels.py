@@ -98,24 +98,28 @@ def cost_content(followed: Followed) -> Content:
         )
         return Content.styled(text, MUTED)
     lines = [
-        Content.assemble(("rate      ", MUTED), f"{money(cost.usd_per_hour)} per hour"),
-        Content.assemble(("spent     ", MUTED), (money(cost.spent_usd), "bold")),
+        _amount("rate", f"{money(cost.usd_per_hour)} per hour"),
+        Content.assemble(_label("spent"), (money(cost.spent_usd), "bold")),
     ]
     if cost.projected_usd is not None:
-        lines.append(
-            Content.assemble(
-                ("at the end", MUTED), f" {money(cost.projected_usd)}, teardown included"
-            )
-        )
+        lines.append(_amount("at the end", f"{money(cost.projected_usd)}, teardown included"))
     if cost.budget_usd:
         share = cost.spent_usd / cost.budget_usd
         style = "$error" if share >= 0.95 else "$warning" if share >= 0.8 else "$success"
         lines.append(
             Content.assemble(
-                ("budget    ", MUTED),
+                _label("budget"),
                 bar(cost.spent_usd, cost.budget_usd, _BAR, style),
                 f" {share:.0%} of {money(cost.budget_usd)}",
             )
         )
     lines.append(Content.styled(harmless(f"prices: {cost.source}"), MUTED))
     return Content("\n").join(lines)
+
+
+def _label(text: str) -> tuple[str, str]:
+    return (f"{text:<{_LABEL}}", MUTED)
+
+
+def _amount(label: str, text: str) -> Content:
+    return Content.assemble(_label(label), text)

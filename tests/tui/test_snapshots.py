@@ -1,0 +1,251 @@
+"""Every page as it looks, at the least size that is supported and at a large one.
+
+``pytest tests/tui/test_snapshots.py --snapshot-update`` draws them anew; look at them before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.widgets import Input
+
+from core.console_settings import ConsoleSettings
+from core.run.events import CostMetered, Stage, StageFailed, StageProgressed
+from core.run.journal import Journal
+from core.targets.machine import Finding
+from tests.tui.conftest import NOW, Driver, until_shown
+from tests.tui.recorded import replay
+from tests.tui.test_teardown import with_cluster
+from tui.app import Console
+
+SIZES = [(80, 24), (200, 60)]
+# Relative, so that no picture holds the name of a test's own folder.
+STATE, RESULTS = Path("state"), Path("results")
+
+Prepare = Callable[[], object]
+Walk = Callable[[Driver], Awaitable[None]]
+
+
+def machine(_environment: Any) -> tuple[Finding, ...]:
+    return (
+        Finding("benchmark", True, "installed: PyTorch, torchvision, LoadGen"),
+        Finding("GPU", True, "Tesla T4"),
+        Finding("hypervisor", True, "kvm"),
+        Finding("container engine", False, "none answers at /var/run/docker.sock"),
+        Finding("cluster access", True, "context gke_project_us-central1-a_cluster"),
+    )
+
+
+def nothing() -> None:
+    """No run at all."""
+
+
+def two_legs() -> None:
+    replay(STATE, RESULTS, "baseline")
+    replay(STATE, RESULTS, "xen")
+
+
+def under_way() -> None:
+    replay(STATE, RESULTS, "baseline")
+    replay(STATE, RESULTS, "xen", until="measurement_finished")
+
+
+def cloud() -> None:
+    run = with_cluster(STATE, RESULTS)
+    with Journal(STATE) as journal:
+        time = journal.events(run.id)[-1].time
+        for stage, record in (
+            (
+                None,
+                CostMetered(
+                    usd_per_hour=0.64,
+                    spent_usd=0.21,
+                    projected_usd=0.28,
+                    budget_usd=0.25,
+                    source="shipped table of 2026-05-01",
+                ),
+            ),
+            (Stage.IMAGE, StageProgressed(done=3, total=8, unit="layers", detail="pushing")),
+            (
+                Stage.CLUSTER,
+                StageFailed(
+                    seconds=70,
+                    sentence="us-central1-a has no Tesla T4 left.",
+                    remedy="Allow another zone with --zones.",
+                ),
+            ),
+        ):
+            journal.append(run.id, record, time=time, stage=stage)
+
+
+async def runs(pilot: Driver) -> None:
+    await until_shown(pilot, "✓ done")
+
+
+async def first(pilot: Driver) -> None:
+    await until_shown(pilot, "Tesla T4")
+
+
+async def dashboard(pilot: Driver) -> None:
+    await runs(pilot)
+    await pilot.press("enter")
+    await until_shown(pilot, "preflight", "checks passed")
+
+
+async def measurement(pilot: Driver) -> None:
+    await dashboard(pilot)
+    await pilot.press("2")
+    await until_shown(pilot, "offline-b1 #1")
+
+
+async def failed(pilot: Driver) -> None:
+    await runs(pilot)
+    await pilot.press("enter")
+    await until_shown(pilot, "no Tesla T4 left")
+
+
+async def results(pilot: Driver) -> None:
+    await runs(pilot)
+    await pilot.press("i")
+    await until_shown(pilot, "SingleStream", "not an")
+
+
+async def plots(pilot: Driver) -> None:
+    await results(pilot)
+    await pilot.press("down", "down", "2")
+    await until_shown(pilot, "latency: server-b8", "▲")
+
+
+async def evidence(pilot: Driver) -> None:
+    await results(pilot)
+    await pilot.press("3")
+    await until_shown(pilot, "Attestation")
+
+
+async def files(pilot: Driver) -> None:
+    await results(pilot)
+    await pilot.press("4")
+    await until_shown(pilot, "content sha256")
+
+
+async def diff(pilot: Driver) -> None:
+    await runs(pilot)
+    await pilot.press("d")
+    await until_shown(pilot, "not attested as Xen", "offline-b1")
+
+
+async def form(pilot: Driver) -> None:
+    await runs(pilot)
+    await pilot.press("r")
+    await until_shown(pilot, "nothing is billed")
+
+
+async def teardown(pilot: Driver) -> None:
+    await runs(pilot)
+    await pilot.press("T")
+    await until_shown(pilot, "1. node pool")
+
+
+async def export(pilot: Driver) -> None:
+    await results(pilot)
+    await pilot.press("E")
+    await until_shown(pilot, "Export to which file?")
+
+
+async def choose(pilot: Driver) -> None:
+    await dashboard(pilot)
+    await pilot.press("c")
+    await until_shown(pilot, "Copy a command")
+
+
+async def stop(pilot: Driver) -> None:
+    await until_shown(pilot, "▶ running")
+    await pilot.press("x")
+    await until_shown(pilot, "Stop the run?")
+
+
+async def help_page(pilot: Driver) -> None:
+    await pilot.press("question_mark")
+    await until_shown(pilot, "Everywhere")
+
+
+PAGES: list[tuple[str, Prepare, Walk]] = [
+    ("first", nothing, first),
+    ("runs", two_legs, runs),
+    ("dashboard", under_way, dashboard),
+    ("measurement", under_way, measurement),
+    ("failed", cloud, failed),
+    ("results", two_legs, results),
+    ("plots", two_legs, plots),
+    ("evidence", two_legs, evidence),
+    ("files", two_legs, files),
+    ("diff", two_legs, diff),
+    ("form", two_legs, form),
+    ("teardown", cloud, teardown),
+    ("export", two_legs, export),
+    ("choose", two_legs, choose),
+    ("stop", under_way, stop),
+    ("help", nothing, help_page),
+]
+
+
+def a_console(settings: ConsoleSettings, environment: dict[str, str]) -> Console:
+    console = Console(
+        settings,
+        environment,
+        lambda: NOW - timedelta(hours=1),
+        flags={"state_dir": str(STATE), "results_dir": str(RESULTS)},
+        poll_s=0.02,
+        look_at_machine=machine,
+    )
+    console.animation_level = "none"
+    return console
+
+
+async def still(pilot: Driver) -> None:
+    """Let nothing blink, and everything that is under way end."""
+    for editor in pilot.app.screen.query(Input):
+        editor.cursor_blink = False
+    await pilot.pause(0.5)
+
+
+@pytest.fixture(autouse=True)
+def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of the test's own, and nobody's settings."""
+    for name in os.environ:
+        if name.startswith(("GPUBENCH_", "XDG_", "NO_COLOR")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize(
+    ("prepare", "walk"), [page[1:] for page in PAGES], ids=[p[0] for p in PAGES]
+)
+def test_page(snap_compare: Any, prepare: Prepare, walk: Walk, size: tuple[int, int]) -> None:
+    prepare()
+
+    async def walked(pilot: Driver) -> None:
+        await walk(pilot)
+        await still(pilot)
+
+    console = a_console(ConsoleSettings(), {"GPUBENCH_WEIGHTS": "random"})
+    assert snap_compare(console, terminal_size=size, run_before=walked)
+
+
+@pytest.mark.parametrize("theme", ["gpubench-light", "gpubench-contrast"])
+def test_theme(snap_compare: Any, theme: str) -> None:
+    under_way()
+
+    async def walked(pilot: Driver) -> None:
+        await dashboard(pilot)
+        await still(pilot)
+
+    console = a_console(ConsoleSettings(theme=theme), {})
+    assert snap_compare(console, terminal_size=(140, 40), run_before=walked)
