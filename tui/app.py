@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
@@ -11,6 +12,7 @@ from textual import events, work
 from textual.app import App
 from textual.binding import BindingType
 from textual.filter import LineFilter, NoColor
+from textual.worker import Worker, WorkerState
 
 from core.console_settings import ConsoleSettings
 from core.text import harmless
@@ -121,6 +123,10 @@ class Console(App[int]):
 
     def on_runs_read(self, message: messages.RunsRead) -> None:
         """Take in the list of runs."""
+        if self.state.runs is None:
+            # Everything is imported by now and stays: a collection that goes through all of it
+            # takes 40 ms, and comes beside repaints.
+            gc.freeze()
         self.state.runs = message.runs
         self.state.refusal = ""
         self._changed = True
@@ -232,6 +238,11 @@ class Console(App[int]):
         if message.code != 0:
             lines = message.err.strip().splitlines()
             self.warn(lines[-1] if lines else f"It ended with status {message.code}.")
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Say so when work in the background ended in an error that nobody foresaw."""
+        if event.state is WorkerState.ERROR:
+            self.warn(f"The console stumbled over {event.worker.group}: {event.worker.error!r}.")
 
     # Commands that work everywhere.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from textual.screen import Screen
+from textual.worker import Worker
 
 if TYPE_CHECKING:
     from core.run.journal import Run
@@ -27,6 +28,10 @@ class Page(Screen[None]):
 
     def state_changed(self) -> None:
         """Show the state; called at most some times a second."""
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Say so when work of this page ended in an error that nobody foresaw."""
+        self.console_app.on_worker_state_changed(event)
 
     def run_on_screen(self) -> Run | None:
         """Return the run that the page is about, for what works everywhere."""

@@ -22,9 +22,7 @@ def open_console(command_line: CommandLine) -> Iterator[OpenConsole]:
     """Start ``gpubench-tui`` on a terminal, in the test's own folders."""
     opened = []
 
-    def start(
-        *arguments: str, size: tuple[int, int] = (120, 40), **environment: str
-    ) -> Terminal:
+    def start(*arguments: str, size: tuple[int, int] = (120, 40), **environment: str) -> Terminal:
         kept = {
             name: value
             for name, value in command_line.environment().items()

@@ -29,9 +29,7 @@ _LOG_LINES = 1_000_000
 
 
 @contextmanager
-def stand_in(
-    state: Path, results: Path, work: str
-) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def stand_in(state: Path, results: Path, work: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A run in a process of its own: the process and the run's id."""
     process, run_id = start_stand_in(state, results, work)
     try:
@@ -104,9 +102,10 @@ class TestHugeLog:
             terminal = dashboard()
             terminal.wait_for(f"{_LOG_LINES:,} lines")
             terminal.press("/")
-            terminal.wait_for("regular expression")
+            terminal.wait_for("Only matches")
             terminal.type("(x+x+)+y")
             terminal.press("Enter")
+            terminal.wait_for("% searched")
             return terminal
 
         quits_soon(searching)
@@ -116,15 +115,14 @@ def test_while_the_form_is_checked(open_console: OpenConsole, command_line: Comm
     # Who reads it waits until somebody has written there.
     profile = command_line.home / "endless.toml"
     os.mkfifo(profile)
+    (command_line.home / "config.toml").write_text(f'profile = "{profile.name}"\n')
     writers = []
 
     def checking() -> Terminal:
-        terminal = open_console()
+        terminal = open_console("--config", "config.toml")
         terminal.wait_for("There are no runs yet")
         terminal.press("Enter")
-        terminal.wait_for("measurements  4")
-        terminal.press("Tab", "C-u")
-        terminal.type(profile.name)
+        terminal.wait_for("start a run")
         writers.append(writer_once_it_is_read(profile))
         return terminal
 

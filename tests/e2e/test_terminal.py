@@ -177,13 +177,13 @@ def test_a_hostile_run_changes_nothing_of_the_terminal(
     with Journal(state) as journal:
         for record in (
             StageFailed(seconds=3, sentence=f"SENTENCE {_HOSTILE}", remedy=f"REMEDY {_HOSTILE}"),
-            RunFinished(
-                state=RunState.FAILED, exit_code=1, seconds=3, sentence=f"END {_HOSTILE}"
-            ),
+            RunFinished(state=RunState.FAILED, exit_code=1, seconds=3, sentence=f"END {_HOSTILE}"),
         ):
             journal.append(run.id, record, time=NOON, stage=Stage.PREFLIGHT)
     # What steers a terminal is shown as text.
-    terminal.wait_for(r"12:00:00 job \x1b]0;pwned\x07", r"END \x1b]0;pwned\x07", "SENTENCE", "[red]")
+    terminal.wait_for(
+        r"12:00:00 job \x1b]0;pwned\x07", r"END \x1b]0;pwned\x07", "SENTENCE", "[red]"
+    )
     assert terminal.state() == opened
     terminal.press("Escape")
     terminal.wait_for("in the journal")

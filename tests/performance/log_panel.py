@@ -82,9 +82,7 @@ async def _running() -> AsyncIterator[tuple[_PanelApp, LogPanel]]:
     panel = app.query_one(LogPanel)
     panel.view.focus()
     await asyncio.sleep(0.5)
-    # As the console does after its first frame: a collection of everything that was imported
-    # takes 40 ms, and comes with every other repaint.
-    gc.collect()
+    # As the console does when its first page is complete.
     gc.freeze()
     yield app, panel
     app.exit()

@@ -35,8 +35,8 @@ NASTY = f"{MARKUP} {HOSTILE}"
 class Answers:
     """Answers every command with the same words, and remembers the commands."""
 
-    def __init__(self, answer: Answer = Answer(0, "", "")) -> None:
-        self.answer = answer
+    def __init__(self, answer: Answer | None = None) -> None:
+        self.answer = answer or Answer(0, "", "")
         self.commands: list[list[str]] = []
 
     async def __call__(self, command: Sequence[str]) -> Answer:
@@ -49,13 +49,13 @@ async def console_with(
     place: Path,
     run_command: Answers,
     size: tuple[int, int] = (120, 40),
-    settings: ConsoleSettings = ConsoleSettings(),
+    settings: ConsoleSettings | None = None,
     clock: Callable[[], datetime] | None = None,
     **environment: Any,
 ) -> AsyncIterator[Pilot[int]]:
     """Open a console over ``place``/state that starts no process."""
     app = Console(
-        settings,
+        settings or ConsoleSettings(),
         {"HOME": str(place), "PATH": os.environ["PATH"], **environment},
         clock or SetClock(),
         flags={"state_dir": str(place / "state"), "results_dir": str(place / "results")},

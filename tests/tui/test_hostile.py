@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -226,8 +225,8 @@ async def test_every_page_of_a_hostile_run_only_prints(place: Path, size: tuple[
         # The answer's last line, as a notification.
         await shown(pilot, "Stopping", "[@click=app.quit]")
         await pilot.press("enter")
-        for pane, text in (("1", "preflight"), ("2", "1/4  Server"), ("3", "per hour"), ("4", "log")):
-            await pilot.press(pane)
+        for number, text in enumerate(("preflight", "1/4  Server", "per hour", "log"), start=1):
+            await pilot.press(str(number))
             await shown(pilot, text, "[bold red]x[/] [/]")
         await pilot.press("w")
         await shown(pilot, "[bold red]x[/] [/]")
@@ -273,7 +272,7 @@ async def test_every_page_of_a_hostile_result_only_prints(
         await until_shown(pilot, "[@click=app.quit]")
         assert_only_prints(pilot)
         await pilot.press("escape", "d")
-        await shown(pilot, "no interval", "[bold red]x[/]")
+        await shown(pilot, "overhead", "[bold red]x[/]")
 
 
 async def test_what_a_hostile_teardown_left_only_prints(place: Path) -> None:

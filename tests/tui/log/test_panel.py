@@ -449,3 +449,18 @@ def test_every_key_has_an_id_and_says_what_it_does() -> None:
         )
     }
     assert all(binding.tooltip and binding.description for binding in bindings)
+
+
+async def test_a_log_can_be_opened_before_the_panel_is_on_the_screen(path: Path) -> None:
+    path.write_bytes(line("early"))
+    panel = LogPanel()
+    panel.open(path, "run-1")
+    panel.broken_streams = {"pod/x": "gone"}
+
+    class EarlyApp(App[None]):
+        def compose(self) -> ComposeResult:
+            yield panel
+
+    async with EarlyApp().run_test(size=SIZE):
+        assert panel.view.render_line(0).text.rstrip() == "12:00:00 job early"
+        assert panel.query_one(LogNotice).text == "stream of pod/x broke off: gone"

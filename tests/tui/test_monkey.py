@@ -1,0 +1,167 @@
+"""A monkey at the keyboard: random keys and sizes while a run goes on and its log grows.
+
+``GPUBENCH_MONKEY_S`` makes each of its turns that many seconds long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import string
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from textual.binding import Binding
+from textual.command import CommandPalette
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from core.run.events import Event
+from core.run.journal import Journal, Run
+from core.run.log import LOG_FILE
+from tests.tui.conftest import screen_text, until
+from tests.tui.recorded import add, recorded_events, replay
+from tests.tui.stand_ins import Answers, assert_only_prints, console_with
+from tui.background import Answer
+from tui.commands import ALL
+from tui.log.panel import LogPanel
+from tui.screens.runs import RunsScreen
+
+SECONDS = float(os.environ.get("GPUBENCH_MONKEY_S", "4"))
+SEEDS = range(int(os.environ.get("GPUBENCH_MONKEY_SEEDS", "3")))
+# What would end the console: closing it is what people do, and no fault.
+ENDS = {"q", "ctrl+q", "ctrl+c"}
+WALKS = (
+    *("up", "down", "left", "right", "home", "end", "pageup", "pagedown"),
+    *("tab", "shift+tab", "enter", "escape", "space", "backspace", "delete"),
+    *("shift+up", "shift+down", "f2", "f3", "f5"),
+)
+# An answer to a key is awaited this long; a console that takes longer has hung.
+PATIENCE_S = 20.0
+
+
+def keys_of_commands() -> Iterator[str]:
+    for commands in ALL.values():
+        for command in commands:
+            yield from command.key.split(",")
+    for binding in LogPanel.BINDINGS:
+        if isinstance(binding, Binding):
+            yield from binding.key.split(",")
+
+
+COMMANDS = tuple(sorted({*keys_of_commands()} - ENDS))
+OTHERS = tuple(
+    key
+    for key in (
+        *string.ascii_letters,
+        *string.digits,
+        *(f"ctrl+{letter}" for letter in string.ascii_lowercase),
+    )
+    if key not in ENDS
+)
+
+
+class Monkey:
+    """Presses keys and pulls at the window, always the same ones for the same seed."""
+
+    def __init__(self, pilot: Pilot[int], chance: random.Random) -> None:
+        self.pilot = pilot
+        self.chance = chance
+        self.done: list[str] = []
+
+    async def act(self) -> None:
+        if self.chance.random() < 0.08:
+            width, height = self.chance.randint(20, 220), self.chance.randint(5, 70)
+            self.done.append(f"{width}x{height}")
+            await asyncio.wait_for(self.pilot.resize_terminal(width, height), PATIENCE_S)
+            return
+        key = self.key()
+        self.done.append(key)
+        await asyncio.wait_for(self.pilot.press(key), PATIENCE_S)
+
+    def key(self) -> str:
+        wanted = self.chance.random()
+        keys = COMMANDS if wanted < 0.5 else WALKS if wanted < 0.8 else OTHERS
+        key = self.chance.choice(keys)
+        return "escape" if key == "enter" and self._enter_goes_too_far() else key
+
+    def _enter_goes_too_far(self) -> bool:
+        # The palette can close the console, and a file's name can be anywhere in the system.
+        app = self.pilot.app
+        field = app.focused
+        outside = isinstance(field, Input) and field.value.startswith(("/", "~"))
+        return isinstance(app.screen, CommandPalette) or outside
+
+
+class World:
+    """What happens meanwhile: the run goes on, and its log grows."""
+
+    def __init__(self, place: Path, chance: random.Random) -> None:
+        self.chance = chance
+        replay(place / "state", place / "results", "xen")
+        self.run: Run = replay(
+            place / "state", place / "results", "baseline", until="measurement_started"
+        )
+        events = recorded_events("baseline", self.run.folder, place / "results")
+        begun = [event.record.event for event in events].index("measurement_started") + 1
+        self.later: list[Event] = events[begun:-1]
+        self.journal = Journal(place / "state")
+
+    def go_on(self) -> None:
+        what = self.chance.random()
+        if what < 0.3 and self.later:
+            count = self.chance.randint(1, 3)
+            add(self.journal, self.run, self.later[:count])
+            del self.later[:count]
+        elif what < 0.97:
+            with (self.run.folder / LOG_FILE).open("a") as log:
+                for number in range(self.chance.choice((1, 5, 400))):
+                    source = self.chance.choice(("pod/a", "pod/b", "job"))
+                    text = self.chance.choice(("a line", "an ERROR", "日本語 \x1b[2J", "x" * 3000))
+                    log.write(f"2026-11-22T23:43:25.697Z [{source}] {text} {number}\n")
+        else:
+            (self.run.folder / LOG_FILE).write_text("")
+
+
+@pytest.mark.timeout(SECONDS * 3 + 200)
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_no_key_and_no_size_brings_the_console_down(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    chance = random.Random(seed)
+    answers = Answers(Answer(chance.choice((0, 1, 2)), "out\n", "It was refused."))
+    world = World(tmp_path, chance)
+    with world.journal:
+        async with console_with(tmp_path, answers) as pilot:
+            monkey = Monkey(pilot, chance)
+            end = time.monotonic() + SECONDS
+            try:
+                while time.monotonic() < end:
+                    await monkey.act()
+                    stumbled = [note.message for note in pilot.app._notifications]
+                    assert not [text for text in stumbled if "stumbled" in text]
+                    if chance.random() < 0.3:
+                        world.go_on()
+                await still_answers(pilot)
+            except BaseException:
+                print(f"seed {seed}, last keys: {' '.join(monkey.done[-60:])}")
+                raise
+    assert len(monkey.done) > 10
+
+
+async def still_answers(pilot: Pilot[int]) -> None:
+    """Every page can be left, and the list of runs is there and shows the run."""
+    await pilot.resize_terminal(120, 40)
+    for _ in range(60):
+        if type(pilot.app.screen) is RunsScreen:
+            break
+        await pilot.press("escape")
+    assert type(pilot.app.screen) is RunsScreen, f"no way back:\n{screen_text(pilot)}"
+    await until(pilot, lambda: "▶ running" in screen_text(pilot), turns=300)
+    await pilot.press("question_mark")
+    await until(pilot, lambda: "List of runs" in screen_text(pilot), turns=300)
+    assert_only_prints(pilot)
