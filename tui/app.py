@@ -127,6 +127,14 @@ class Console(App[int]):
             # Everything is imported by now and stays: a collection that goes through all of it
             # takes 40 ms, and comes beside repaints.
             gc.freeze()
+        followed = self.state.followed
+        for run, state in message.runs:
+            before = self.state.run_named(run.id)
+            # The followed run's own events say more.
+            if followed is not None and followed.run_id == run.id:
+                continue
+            if state.ended and before is not None and not before[1].ended:
+                self._notifier.ring(f"Run {run.id}: {state}")
         self.state.runs = message.runs
         self.state.refusal = ""
         self._changed = True
@@ -212,11 +220,14 @@ class Console(App[int]):
         self.say(f"Copied {what}.")
 
     def places(self) -> list[str]:
-        """Return the flags that lead a headless command to this console's journal and results."""
+        """Return the flags that lead a headless command to this console's journal, results and
+        configuration.
+        """
         settings = self.state.settings
         if settings is None:
             return []
         return [
+            *(("--config", self.config_file) if self.config_file else ()),
             *("--state-dir", str(settings.state_dir)),
             *("--results-dir", str(settings.results_dir)),
         ]

@@ -1,4 +1,4 @@
-"""What works on every page: help, palette, keys, themes, clipboard, notifications, looking deeper."""
+"""What works on every page: help, palette, keys, themes, clipboard, notifications ..."""
 
 from __future__ import annotations
 
@@ -266,6 +266,23 @@ class TestNotifications:
                 await until_shown(pilot, "✓ done")
         said = "".join(terminal)
         assert ("\x1b]9;Run " in said and "\x1b]777;notify;gpubench;" in said) == rings
+
+    async def test_a_run_that_is_only_listed_rings_too(
+        self,
+        open_console: OpenConsole,
+        state: Path,
+        results: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        run = replay(state, results, "baseline", until="measurement_started")
+        with self.written(monkeypatch) as terminal:
+            async with open_console(settings=ConsoleSettings(notify="always")) as pilot:
+                await until_shown(pilot, "▶ running")
+                with Journal(state) as journal:
+                    events = recorded_events("baseline", run.folder, results)
+                    add(journal, run, events[len(journal.events(run.id)) :])
+                await until_shown(pilot, "✓ done")
+        assert f"\x1b]9;Run {run.id}: done\x07" in "".join(terminal)
 
     async def test_what_was_before_does_not_ring(
         self,

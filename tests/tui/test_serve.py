@@ -24,6 +24,8 @@ from core.errors import InputError, WorkError
 from core.run.liveness import identify
 from tests.core.runs import ROOT
 from tests.tui.browser import CHROMIUM, new_page
+from tests.tui.conftest import CommandLine
+from tests.tui.recorded import replay
 from tui.serve import PREFERRED_PORT, serve
 
 APP = """
@@ -371,3 +373,23 @@ class TestBrowser:
                 "socket.onerror = () => resolve('refused'); })"
             )
             assert answer == "refused"
+
+    async def test_the_console_itself_answers_a_click(
+        self, command_line: CommandLine, tmp_path: Path
+    ) -> None:
+        replay(command_line.state, command_line.results, "baseline")
+        run = replay(command_line.state, command_line.results, "xen")
+        process = command_line.start("serve", "--port", "0", stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        try:
+            async with new_page(tmp_path / "profile") as page:
+                await page.open(process.stdout.readline().strip())
+                await page.screen_with(run.id)
+                await page.click("Diff")
+                await page.screen_with("not attested as Xen")
+                await page.click("Back")
+                await page.screen_with("2 in the journal")
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=30)
+        assert process.returncode == 0
