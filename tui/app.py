@@ -219,6 +219,16 @@ class Console(App[int]):
         self.copy_to_clipboard(text)
         self.say(f"Copied {what}.")
 
+    def given_places(self) -> list[str]:
+        """Return the flags that this console was started with, for a command to do the same."""
+        given = {"config": self.config_file, **self.flags}
+        return [
+            word
+            for name, value in given.items()
+            if value
+            for word in (f"--{name.replace('_', '-')}", str(value))
+        ]
+
     def places(self) -> list[str]:
         """Return the flags that lead a headless command to this console's journal, results and
         configuration.

@@ -298,6 +298,16 @@ class Journal:
 
 
 def _run(row: tuple[object, ...]) -> Run:
+    try:
+        return _read_run(row)
+    except ValueError as error:
+        raise JournalError(
+            f"The journal's entry of run {row[0]} cannot be read: {error}.",
+            "Use the version of gpubench-tui that wrote it.",
+        ) from error
+
+
+def _read_run(row: tuple[object, ...]) -> Run:
     run_id, target, leg, profile, folder, state, created, finished, code, *process = row
     host, pid, started = process
     return Run(

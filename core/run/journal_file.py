@@ -118,7 +118,7 @@ def _checked(address: str) -> sqlite3.Connection:
     connection = sqlite3.connect(address, uri=True, timeout=_READ_TIMEOUT_S, isolation_level=None)
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         connection.close()
         raise
     return connection
@@ -141,6 +141,12 @@ def explained(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into sentences. Raises JournalError."""
     try:
         yield
+    except UnicodeDecodeError as error:
+        # SQLite names the damaged thing in its message, and that name is what is damaged.
+        raise JournalError(
+            f"The journal {path} cannot be used: it is damaged.",
+            "Move the file away; a new journal will be made.",
+        ) from error
     except sqlite3.Error as error:
         remedy = {
             sqlite3.SQLITE_FULL: "Free some space; what was written before is intact.",

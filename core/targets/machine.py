@@ -65,7 +65,7 @@ def _benchmark() -> Finding:
 def _gpu(root: Path) -> Finding:
     names = []
     for file in sorted(root.glob("proc/driver/nvidia/gpus/*/information")):
-        found = re.search(r"^Model:\s*(.+)$", _text(file), re.MULTILINE)
+        found = re.search(r"^Model:[ \t]*(\S.*)$", _text(file), re.MULTILINE)
         names.append(harmless(found[1].strip()) if found else "NVIDIA GPU of unknown model")
     if names:
         return Finding("GPU", True, ", ".join(names))
@@ -122,16 +122,21 @@ def _cluster_access(environment: Mapping[str, str]) -> Finding:
     home = environment.get("HOME", "~")
     places = given.split(os.pathsep) if given else [os.path.join(home, ".kube", "config")]
     for place in places:
-        context = re.search(
-            r"^current-context:\s*['\"]?([^'\"\n]+)", _text(Path(place)), re.MULTILINE
+        # An empty value must not take the next line for the context; a comment is none.
+        found = re.search(
+            r"^current-context:[ \t]+['\"]?([^'\"\n]+)", _text(Path(place)), re.MULTILINE
         )
-        if context:
-            return Finding("cluster access", True, f"context {harmless(context[1].strip())}")
+        context = found[1].partition(" #")[0].strip() if found else ""
+        if context and not context.startswith("#"):
+            return Finding("cluster access", True, f"context {harmless(context)}")
     return Finding("cluster access", False, "no kubeconfig with a current context")
 
 
 def _text(file: Path) -> str:
     try:
+        # A pipe would hold this up, and be read empty for whoever it is meant for.
+        if not file.is_file():
+            return ""
         with file.open(encoding="utf-8", errors="backslashreplace") as stream:
             return stream.read(2**20)
     except (OSError, ValueError):

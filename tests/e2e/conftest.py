@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.core.conftest import GPUBENCH, CommandLine, command_line, journal, results, state
+from tests.core.runs import start_stand_in
 from tests.e2e.tmux import Terminal
 
 __all__ = ["CommandLine", "command_line", "journal", "results", "state"]
@@ -40,3 +44,14 @@ def open_console(command_line: CommandLine) -> Iterator[OpenConsole]:
     yield start
     for terminal in opened:
         terminal.close()
+
+
+@contextmanager
+def stand_in(state: Path, results: Path, work: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A run in a process of its own: the process and the run's id."""
+    process, run_id = start_stand_in(state, results, work)
+    try:
+        yield process, run_id
+    finally:
+        process.kill()
+        process.communicate()

@@ -1,5 +1,5 @@
-"""A first session at a real terminal, with the real benchmark: start a run, go away, come back, look
-at what it found.
+"""A first session at a real terminal, with the real benchmark: start a run, go away, come back and
+look at what it found.
 """
 
 from __future__ import annotations

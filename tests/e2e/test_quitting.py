@@ -8,16 +8,16 @@ import signal
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from core.run.journal import Journal
 from core.run.log import LOG_FILE
-from tests.core.runs import start_stand_in
-from tests.e2e.conftest import CommandLine, OpenConsole
+from tests.e2e.conftest import CommandLine, OpenConsole, stand_in
 from tests.e2e.tmux import Terminal
 from tests.tui.recorded import replay
 
@@ -28,17 +28,6 @@ _TRIES = 3
 _LOG_LINES = 1_000_000
 
 
-@contextmanager
-def stand_in(state: Path, results: Path, work: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A run in a process of its own: the process and the run's id."""
-    process, run_id = start_stand_in(state, results, work)
-    try:
-        yield process, run_id
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def quits_soon(bring_about: Callable[[], Terminal], key: str = "q") -> None:
     """Quit from a situation some times, and fail when it takes too long."""
     medians = []
@@ -46,7 +35,7 @@ def quits_soon(bring_about: Callable[[], Terminal], key: str = "q") -> None:
         seconds = []
         for _ in range(_QUITS):
             terminal = bring_about()
-            seconds.append(terminal.seconds_to_end(lambda: terminal.press(key)))
+            seconds.append(terminal.seconds_to_end(partial(terminal.press, key)))
             assert terminal.exit_code() == 0
             assert terminal.state() == terminal.before
             terminal.close()

@@ -6,7 +6,6 @@ import os
 import random
 import re
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,9 @@ import pytest
 from core.run.events import RunFinished, RunState, Stage, StageFailed
 from core.run.journal import Journal
 from core.run.log import LOG_FILE
-from tests.core.runs import NOON, start_stand_in
-from tests.e2e.conftest import CommandLine, OpenConsole
-from tests.tui.recorded import add, recorded_events, replay
+from core.run.process import utc_now
+from tests.e2e.conftest import CommandLine, OpenConsole, stand_in
+from tests.tui.recorded import replay
 
 # Select Graphic Rendition with a colour in it: 30 to 49 but for plain resets, and 90 to 107.
 _COLOUR = re.compile(r"\x1b\[(?:[0-9;:]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:[;:][0-9;:]*)?m")
@@ -55,11 +54,11 @@ class TestSmallTerminal:
         terminal = open_console(size=(80, 24))
         lines = terminal.wait_for(run.id, "done").splitlines()
         assert lines[0].startswith(" gpubench  runs")
-        assert "Results" in lines[23]
+        assert all(word in lines[23] for word in ("Results", "Run", "Teardown", "Help", "Quit"))
         terminal.press("Enter")
-        screen = terminal.wait_for("1 Stages", "measurements good")
-        assert screen.splitlines()[0].startswith(f" gpubench  {run.id}")
-        assert "Back" in screen.splitlines()[23]
+        terminal.wait_for("1 Stages", "measurements good")
+        terminal.wait_until(lambda screen: "Back" in screen.splitlines()[23])
+        assert terminal.screen().splitlines()[0].startswith(f" gpubench  {run.id}")
         for key, text in (
             ("2", "singlestream-b1 #1"),
             ("3", "CPU use"),
@@ -97,8 +96,7 @@ class TestSmallTerminal:
 def test_fifty_sizes_at_random_while_a_run_is_at_work(
     open_console: OpenConsole, state: Path, results: Path
 ) -> None:
-    process, run_id = start_stand_in(state, results, "busy")
-    try:
+    with stand_in(state, results, "busy") as (process, run_id):
         terminal = open_console()
         terminal.wait_for(run_id, "running")
         terminal.press("Enter")
@@ -116,17 +114,13 @@ def test_fifty_sizes_at_random_while_a_run_is_at_work(
         assert terminal.exit_code() == 0
         assert terminal.state() == terminal.before
         assert process.poll() is None
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_gives_the_terminal_back_and_leaves_the_run(
     open_console: OpenConsole, state: Path, results: Path, number: signal.Signals
 ) -> None:
-    process, run_id = start_stand_in(state, results, "forever")
-    try:
+    with stand_in(state, results, "forever") as (process, run_id):
         terminal = open_console()
         terminal.wait_for(run_id, "running")
         terminal.press("Enter")
@@ -138,25 +132,18 @@ def test_a_signal_gives_the_terminal_back_and_leaves_the_run(
         assert process.poll() is None
         with Journal(state) as journal:
             assert journal.run(run_id).state is RunState.RUNNING
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def test_a_window_that_is_closed_ends_the_console_and_not_the_run(
     open_console: OpenConsole, state: Path, results: Path
 ) -> None:
-    process, run_id = start_stand_in(state, results, "busy")
-    try:
+    with stand_in(state, results, "busy") as (process, run_id):
         terminal = open_console()
         terminal.wait_for(run_id, "running")
         terminal.press("Enter")
         terminal.wait_for("preflight", "following")
         assert terminal.seconds_to_end(terminal.vanish) < 10
         assert process.poll() is None
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def test_a_hostile_run_changes_nothing_of_the_terminal(
@@ -179,7 +166,7 @@ def test_a_hostile_run_changes_nothing_of_the_terminal(
             StageFailed(seconds=3, sentence=f"SENTENCE {_HOSTILE}", remedy=f"REMEDY {_HOSTILE}"),
             RunFinished(state=RunState.FAILED, exit_code=1, seconds=3, sentence=f"END {_HOSTILE}"),
         ):
-            journal.append(run.id, record, time=NOON, stage=Stage.PREFLIGHT)
+            journal.append(run.id, record, time=utc_now(), stage=Stage.PREFLIGHT)
     # What steers a terminal is shown as text.
     terminal.wait_for(
         r"12:00:00 job \x1b]0;pwned\x07", r"END \x1b]0;pwned\x07", "SENTENCE", "[red]"

@@ -87,9 +87,14 @@ def open_console(
     ) -> AsyncIterator[Driver]:
         app = Console(
             settings or ConsoleSettings(),
-            {"HOME": str(tmp_path), "PATH": os.environ["PATH"], **environment},
+            {
+                "HOME": str(tmp_path),
+                "PATH": os.environ["PATH"],
+                "GPUBENCH_STATE_DIR": str(state),
+                "GPUBENCH_RESULTS_DIR": str(results),
+                **environment,
+            },
             clock,
-            flags={"state_dir": str(state), "results_dir": str(results)},
             poll_s=0.02,
         )
         async with app.run_test(size=size, notifications=True) as pilot:

@@ -197,9 +197,8 @@ PAGES: list[tuple[str, Prepare, Walk]] = [
 def a_console(settings: ConsoleSettings, environment: dict[str, str]) -> Console:
     console = Console(
         settings,
-        environment,
+        {"GPUBENCH_STATE_DIR": str(STATE), "GPUBENCH_RESULTS_DIR": str(RESULTS), **environment},
         lambda: NOW - timedelta(hours=1),
-        flags={"state_dir": str(STATE), "results_dir": str(RESULTS)},
         poll_s=0.02,
         look_at_machine=machine,
     )

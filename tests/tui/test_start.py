@@ -98,6 +98,19 @@ class TestForm:
             await pilot.press("r")
             await until_shown(pilot, "2 min 36 s, by the last run like it")
 
+    async def test_what_the_configuration_says_stands_in_the_form(
+        self, open_console: OpenConsole
+    ) -> None:
+        async with open_console(size=(200, 40), GPUBENCH_LEG="xen", GPUBENCH_DEVICE="cpu") as pilot:
+            await until_shown(pilot, "Enter  ")
+            await pilot.press("r")
+            await until_shown(pilot, "measurements  4", "xen", "cpu")
+            # As it is anyway: the command needs no flag for it.
+            await pilot.press("f2")
+            assert pilot.app.clipboard == "gpubench-tui --no-ui run"
+            await pilot.press("ctrl+u", *"baseline", "f2")
+            assert pilot.app.clipboard == "gpubench-tui --no-ui run --leg baseline"
+
 
 class TestStart:
     async def test_a_run_that_is_started_lives_in_a_process_of_its_own(

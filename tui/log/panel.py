@@ -380,7 +380,7 @@ class LogPanel(LogReader):
         """Grey out what is impossible now."""
         view = self._view
         if action == "close":
-            possible = self._bar.is_open or view.marked is not None
-        else:
-            possible = is_possible(action, self._feed, following=view.following)
+            # Not greyed out: Escape is the page's then.
+            return self._bar.is_open or view.marked is not None
+        possible = is_possible(action, self._feed, following=view.following)
         return True if possible else None

@@ -40,9 +40,8 @@ class Field:
     choices: tuple[str, ...]
     """Empty: any text."""
     suggestions: tuple[str, ...]
-    initial: str
-    """What stands there at first; empty for the profile's own."""
     placeholder: str
+    """What it is when it is left empty."""
     common: bool
 
 
@@ -78,7 +77,6 @@ def _field(name: str, text: str) -> Field:
         help=text,
         choices=_choices(setting.annotation),
         suggestions=_SUGGESTIONS.get(name, ()),
-        initial=str(default) if name in _SHOWN else "",
         placeholder="the profile's" if default is None else str(default),
         common=name in _COMMON,
     )
@@ -87,9 +85,18 @@ def _field(name: str, text: str) -> Field:
 FIELDS = tuple(_field(name, text) for name, text in RUN_FLAGS.items())
 
 
-def values_of(texts: Mapping[str, str]) -> dict[str, str]:
+def usual_values(settings: Settings) -> dict[str, str]:
+    """Return what stands in each field at first: what these settings would run."""
+    usual = {}
+    for field in FIELDS:
+        value = getattr(settings, field.name)
+        plain = value == Settings.model_fields[field.name].get_default()
+        usual[field.name] = "" if plain and field.name not in _SHOWN else str(value)
+    return usual
+
+
+def values_of(texts: Mapping[str, str], usual: Mapping[str, str]) -> dict[str, str]:
     """Return the settings that were given: what is empty or as it is anyway is left out."""
-    usual = {field.name: field.initial for field in FIELDS}
     return {name: text for name, text in texts.items() if text and text != usual[name]}
 
 

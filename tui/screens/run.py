@@ -52,11 +52,12 @@ class RunScreen(Page):
             Tab("2 Measurement", id="tab-measurement"),
             Tab("3 Machine, cost", id="tab-machine"),
             Tab("4 Log", id="tab-log"),
+            id="panes",
         )
         with Horizontal(id="dashboard"):
             with Vertical(id="facts"):
                 yield VerticalScroll(id="pane-stages", can_focus=True)
-                with VerticalScroll(id="pane-machine", can_focus=False):
+                with VerticalScroll(id="pane-machine", can_focus=True):
                     yield TelemetryPanel()
                     yield CostPanel()
             with Vertical(id="main"):
@@ -167,6 +168,8 @@ class RunScreen(Page):
     def _activate(self, name: str) -> None:
         self.query_one(Tabs).active = f"tab-{name}"
         self._pane(name)
+        # The arrow keys are the pane's then.
+        self.query_one("LogView" if name == "log" else f"#pane-{name}").focus()
 
     def action_pane_1(self) -> None:
         """Show the stages."""

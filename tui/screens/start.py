@@ -19,7 +19,15 @@ from core.text import duration, harmless
 from tui.background import in_background
 from tui.messages import HeadlessAnswered
 from tui.page import Page
-from tui.screens.form import FIELDS, Check, Field, check_form, fields_of_command, values_of
+from tui.screens.form import (
+    FIELDS,
+    Check,
+    Field,
+    check_form,
+    fields_of_command,
+    usual_values,
+    values_of,
+)
 from tui.widgets.drawing import MUTED, money
 from tui.widgets.keys import Keys
 from tui.widgets.title import Title
@@ -45,11 +53,15 @@ class StartScreen(Page):
     def __init__(self, command: str = "") -> None:
         super().__init__()
         self._given = fields_of_command(command)
+        self._usual: dict[str, str] = {}
         self._check: Check | None = None
         self._starting = ""
 
     def compose(self) -> ComposeResult:
         """Lay the form out."""
+        settings = self.state.settings
+        assert settings is not None, "the form is opened when the settings are known"
+        self._usual = usual_values(settings)
         yield Title()
         with Horizontal(id="form"):
             with VerticalScroll(id="fields", can_focus=False):
@@ -66,20 +78,21 @@ class StartScreen(Page):
         yield Keys()
 
     def _editor(self, field: Field) -> Input | Select[str]:
-        value = harmless(self._given.get(field.name, ""))
+        usual = self._usual[field.name]
+        value = harmless(self._given.get(field.name, usual))
         if field.choices:
             options = [(choice, choice) for choice in field.choices]
-            chosen = value if value in field.choices else field.initial
+            chosen = value if value in field.choices else usual
             return Select(
                 options,
                 prompt="the profile's",
-                allow_blank=not field.initial,
+                allow_blank=not usual,
                 value=chosen or Select.NULL,
                 id=f"field-{field.name}",
                 compact=True,
             )
         return Input(
-            value or field.initial,
+            value,
             placeholder=field.placeholder,
             suggester=SuggestFromList(field.suggestions) if field.suggestions else None,
             id=f"field-{field.name}",
@@ -104,18 +117,20 @@ class StartScreen(Page):
                 texts[field.name] = editor.value.strip()
             elif isinstance(editor, Select):
                 texts[field.name] = "" if editor.value is Select.NULL else str(editor.value)
-        return values_of(texts)
+        return values_of(texts, self._usual)
 
     def _command(self) -> str:
         from core.cli.parser import run_arguments
 
-        return shlex.join(["gpubench-tui", "--no-ui", *run_arguments(self._values())])
+        arguments = [*run_arguments(self._values()), *self.console_app.given_places()]
+        return shlex.join(["gpubench-tui", "--no-ui", *arguments])
 
     @on(Input.Changed)
     @on(Select.Changed)
     def _changed(self) -> None:
         self._check = None
         self.query_one("#start", Button).disabled = True
+        self._say(Content.styled("Checking ...", MUTED))
         self._check_form()
 
     @work(group="check", exclusive=True, exit_on_error=False)
@@ -146,17 +161,21 @@ class StartScreen(Page):
             ]
             if check.note:
                 lines.append(Content.styled(harmless(check.note), MUTED))
-        lines += [
-            Content(""),
-            Content.styled("the same without the console (F2 copies it):", MUTED),
-            Content(harmless(self._command())),
-        ]
-        self.query_one("#check", Static).update(Content("\n").join(lines))
+        self._say(*lines)
         for field in FIELDS:
             wrong = bool(check.problem) and check.names(field.name)
             self.query_one(f"#field-{field.name}").set_class(wrong, "-wrong")
         self.query_one("#start", Button).disabled = bool(check.problem or self._starting)
         self.refresh_bindings()
+
+    def _say(self, *lines: Content) -> None:
+        """Show what is known of the form, and the command for it."""
+        same = (
+            Content(""),
+            Content.styled("the same without the console (F2 copies it):", MUTED),
+            Content(harmless(self._command())),
+        )
+        self.query_one("#check", Static).update(Content("\n").join([*lines, *same]))
 
     # Commands.
 
