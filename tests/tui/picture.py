@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
 from core.console_settings import ConsoleSettings
 from core.run.journal import Journal
+from core.run.log import LOG_FILE
 from tests.tui.recorded import recorded_events, replay
 from tui.app import Console
 
@@ -35,6 +37,12 @@ async def picture(target: Path) -> None:
             for event in kept:
                 journal.append(run.id, event.record, time=event.time, stage=event.stage)
         now = kept[-1].time
+        log = run.folder / LOG_FILE
+        # As far as it had come by then.
+        lines = log.read_text().splitlines(keepends=True)
+        log.write_text(
+            "".join(line for line in lines if datetime.fromisoformat(line.split()[0]) <= now)
+        )
         app = Console(
             ConsoleSettings(),
             {},

@@ -1,4 +1,4 @@
-"""Runs that were recorded on a real machine, put into a test's own journal and folders.
+"""Runs that were recorded on a real machine, put into a journal and folders of a test."""
 
 from __future__ import annotations
 
