@@ -12,6 +12,7 @@ import errno
 import hmac
 import io
 import ipaddress
+import logging
 import re
 import secrets
 import signal
@@ -80,6 +81,9 @@ def execute(options: Options) -> int:
 
 def serve(command: Sequence[str], host: str = "127.0.0.1", port: int | None = None) -> int:
     """Serve the Textual app that ``command`` starts; prints the address. Raises as execute."""
+    # In asyncio 3.11 one of two reaps a console that ends while its pipes are closed, and the other
+    # one wonders aloud.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     with _listen(_loopback(host), port) as listener:
         return asyncio.run(_serve(command, listener))
 
