@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,12 +18,12 @@ from textual.worker import Worker, WorkerState
 from core.console_settings import ConsoleSettings
 from core.text import harmless
 from tui import messages
-from tui.background import Answer, command_answer, headless_command
+from tui.background import Answer, RunCommand, command_answer, headless_command
 from tui.commands import EVERYWHERE, bindings
 from tui.journal_reader import POLL_S, JournalReader
 from tui.keymap import check_keys
 from tui.notifications import Notifier
-from tui.page import Page
+from tui.page import NARROW, Page
 from tui.palette import Commands
 from tui.screens.runs import RunsScreen
 from tui.state import ConsoleState, Followed
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 # The screen shows five states a second; more is noise, and repainting costs more than events.
 _SHOW_EVERY_S = 0.2
+# A longer sentence would cover the page that it is about.
+_LONGEST_NOTICE = 400
 
 
 class Console(App[int]):
@@ -45,7 +48,7 @@ class Console(App[int]):
     COMMANDS = App.COMMANDS | {Commands}
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
         (0, "-narrow"),
-        (120, "-wide"),
+        (NARROW, "-wide"),
         (170, "-very-wide"),
     ]
 
@@ -58,7 +61,7 @@ class Console(App[int]):
         flags: Mapping[str, Any] | None = None,
         config_file: str | None = None,
         poll_s: float = POLL_S,
-        run_command: Callable[[Sequence[str]], Awaitable[Answer]] = command_answer,
+        run_command: RunCommand = command_answer,
         look_at_machine: Callable[[Mapping[str, str]], tuple[Finding, ...]] | None = None,
     ) -> None:
         """``look_at_machine`` answers what the first page says; by default it looks."""
@@ -85,6 +88,8 @@ class Console(App[int]):
 
     async def on_event(self, event: events.Event) -> None:
         """Take an event in; what is pasted must not steer the terminal that shows it."""
+        if isinstance(event, events.AppFocus | events.AppBlur):
+            self._notifier.focus_is_told = True
         if isinstance(event, events.Paste):
             event.text = "\n".join(map(harmless, event.text.splitlines()))
         await super().on_event(event)
@@ -208,26 +213,29 @@ class Console(App[int]):
 
     def say(self, sentence: str) -> None:
         """Show a sentence for some seconds."""
-        self.notify(harmless(sentence), markup=False)
+        self.notify(_cut(harmless(sentence)), markup=False)
 
     def warn(self, sentence: str) -> None:
         """Show a sentence about something that did not work."""
-        self.notify(harmless(sentence), severity="warning", timeout=10, markup=False)
+        self.notify(_cut(harmless(sentence)), severity="warning", timeout=10, markup=False)
 
     def copy(self, text: str, what: str) -> None:
         """Put text on the terminal's clipboard (OSC 52)."""
         self.copy_to_clipboard(text)
         self.say(f"Copied {what}.")
 
-    def given_places(self) -> list[str]:
-        """Return the flags that this console was started with, for a command to do the same."""
+    def command_line(self, *words: str) -> str:
+        """Return a headless command as it is typed, with the flags that this console was started
+        with: it is about the same journal.
+        """
         given = {"config": self.config_file, **self.flags}
-        return [
+        flags = [
             word
             for name, value in given.items()
             if value
             for word in (f"--{name.replace('_', '-')}", str(value))
         ]
+        return shlex.join(["gpubench-tui", "--no-ui", *words, *flags])
 
     def places(self) -> list[str]:
         """Return the flags that lead a headless command to this console's journal, results and
@@ -243,22 +251,23 @@ class Console(App[int]):
         ]
 
     @work(group="headless", exclusive=False, exit_on_error=False)
-    async def headless(self, purpose: str, arguments: list[str]) -> None:
-        """Run a headless command; the screen on top gets a ``HeadlessAnswered``."""
+    async def headless(self, arguments: list[str], asker: Page | None = None) -> None:
+        """Run a headless command; who asked gets a ``HeadlessAnswered``, the app when that page is
+        closed by then.
+        """
         try:
             answer = await self.run_command(headless_command([*arguments, *self.places()]))
         except OSError as error:
             answer = Answer(1, "", f"It could not be started: {error.strerror or error}.")
         self._reader.look()
-        self.screen.post_message(
-            messages.HeadlessAnswered(purpose, answer.code, answer.out, answer.err)
-        )
+        message = messages.HeadlessAnswered(answer.code, answer.out, answer.err)
+        if asker is None or not asker.is_attached or not asker.post_message(message):
+            self.post_message(message)
 
     def on_headless_answered(self, message: messages.HeadlessAnswered) -> None:
-        """Say what no page was interested in, if it went wrong."""
+        """Say what no page waits for any more, if it went wrong."""
         if message.code != 0:
-            lines = message.err.strip().splitlines()
-            self.warn(lines[-1] if lines else f"It ended with status {message.code}.")
+            self.warn(message.sentence)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Say so when work in the background ended in an error that nobody foresaw."""
@@ -271,7 +280,8 @@ class Console(App[int]):
         """Open the form."""
         from tui.screens.start import StartScreen
 
-        if not isinstance(self.screen, StartScreen):
+        # A page may ask for it before the settings are read, or when they cannot be.
+        if self.state.settings is not None and not isinstance(self.screen, StartScreen):
             self.push_screen(StartScreen())
 
     def action_teardown(self) -> None:
@@ -299,6 +309,11 @@ class Console(App[int]):
 
     def _run_on_screen(self) -> Run | None:
         for screen in reversed(self.screen_stack):
-            if isinstance(screen, Page):
-                return screen.run_on_screen()
+            # A page about no run (help, a list to choose from) lies over one that is about one.
+            if isinstance(screen, Page) and (run := screen.run_on_screen()) is not None:
+                return run
         return None
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_NOTICE else f"{text[: _LONGEST_NOTICE - 1]}…"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 Value = TypeVar("Value")
 
@@ -53,14 +55,16 @@ class Answer:
     err: str
 
 
-async def command_answer(command: Sequence[str]) -> Answer:
+async def command_answer(command: Sequence[str], patience_s: float | None = None) -> Answer:
     """Run a command in a session of its own and return its answer.
 
     It goes on when the console ends, and so writes to files: a pipe that nobody reads any more
-    would end it in the middle of its work.
+    would end it in the middle of its work. With ``patience_s`` it is one that only looks: it is
+    killed after that time, and when nobody waits for it any more.
 
     Raises:
         OSError: there is no such program.
+        TimeoutError: no answer came within ``patience_s``.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = await asyncio.create_subprocess_exec(
@@ -70,12 +74,28 @@ async def command_answer(command: Sequence[str]) -> Answer:
             stderr=err,
             start_new_session=True,
         )
-        code = await process.wait()
+        try:
+            async with asyncio.timeout(patience_s):
+                code = await process.wait()
+        except (TimeoutError, asyncio.CancelledError):
+            if patience_s is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+            raise
         texts = []
         for stream in (out, err):
             stream.seek(0)
             texts.append(stream.read().decode("utf-8", "backslashreplace"))
         return Answer(code, *texts)
+
+
+class RunCommand(Protocol):
+    """Runs commands: :func:`command_answer`, or a test's own answers."""
+
+    def __call__(
+        self, command: Sequence[str], patience_s: float | None = None
+    ) -> Awaitable[Answer]:
+        """Return a command's answer."""
 
 
 def headless_command(arguments: Sequence[str]) -> list[str]:

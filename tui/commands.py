@@ -133,12 +133,33 @@ DIFF = (
     Command("diff.back", "escape", "Back", "Back to where you came from"),
 )
 
+START = (
+    Command("start.start", "ctrl+s", "Start", "Start the run", "run"),
+    Command("start.copy_command", "f2", "Copy", "Copy the headless command"),
+    Command("start.more", "f3", "More", "Show every setting, and back"),
+    Command("start.close", "escape", "Back", "Start nothing"),
+)
+
+TEARDOWN = (
+    Command("teardown.copy_command", "c", "Copy", "Copy the commands for what is left"),
+    Command("teardown.close", "escape", "Close", "Close the page; what was begun goes on"),
+)
+
+OUTPUT = (
+    Command("output.copy_command", "c", "Copy", "Copy the commands"),
+    Command("output.again", "f5", "Again", "Ask again"),
+    Command("output.close", "escape", "Back", "Back to where you came from"),
+)
+
 ALL = {
     "Everywhere": EVERYWHERE,
     "List of runs": RUNS,
     "Dashboard of a run": RUN,
     "Results": RESULTS,
     "Diff": DIFF,
+    "Form": START,
+    "Teardown": TEARDOWN,
+    "Describe": OUTPUT,
 }
 
 

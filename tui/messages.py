@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
+from core.text import harmless
+
 if TYPE_CHECKING:
     from core.run.events import Event, RunState, Stage
     from core.run.journal import Run
@@ -82,11 +84,17 @@ class FollowingTroubled(Message):
 
 @dataclass
 class HeadlessAnswered(Message):
-    """A headless command ended."""
+    """A headless command that this page had asked for ended."""
 
-    purpose: str
-    """The id of the command that asked."""
     code: int
     out: str
     err: str
     """For people, one line at least when the code is not 0."""
+
+    @property
+    def sentence(self) -> str:
+        """What it said last, for a person."""
+        lines = self.err.strip().splitlines()
+        if not lines:
+            return f"It ended with status {self.code}."
+        return harmless(lines[-1].removeprefix("gpubench-tui: "))

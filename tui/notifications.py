@@ -25,6 +25,8 @@ class Notifier:
         self._app = app
         self._when = when
         self._heard: dict[str, int] = {}
+        self.focus_is_told = False
+        """Whether the terminal ever said where the focus is; tmux does so only when asked to."""
 
     def hear(self, event: Event, since: datetime) -> None:
         """Ring if this event is news that somebody waits for; once, however often it is read."""
@@ -36,7 +38,8 @@ class Notifier:
 
     def ring(self, text: str) -> None:
         """Ring, if the settings and the focus say so."""
-        wanted = self._when == "always" or (self._when == "unfocused" and not self._app.app_focus)
+        elsewhere = not self._app.app_focus or not self.focus_is_told
+        wanted = self._when == "always" or (self._when == "unfocused" and elsewhere)
         driver = self._app._driver
         if not wanted or driver is None:
             return

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from tui.app import Console
     from tui.state import ConsoleState
 
+NARROW = 120
+"""Below this many columns a page shows tabs instead of columns (``-narrow`` in the style sheet)."""
+
 
 class Page(Screen[None]):
     """A screen over the console's state."""

@@ -41,6 +41,11 @@ class Followed:
         """Return whether the run is at work."""
         return self.state is not None and not self.state.ended
 
+    @property
+    def at_work(self) -> bool:
+        """Return whether the run, or a teardown of it, is at work: times go on."""
+        return self.running or self.view.tearing_down
+
 
 @dataclass
 class ConsoleState:

@@ -13,7 +13,6 @@ from typing import Protocol, cast
 
 from core.cli.parser import Options, build_execute_parser, build_parser
 
-
 _ONLY_WITH_SCREEN = ("serve",)
 
 

@@ -93,6 +93,26 @@ def build_parser() -> argparse.ArgumentParser:
     _add_common(parser)
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", title="commands")
 
+    _add_runs(verbs)
+    _add_readings(verbs)
+    _add_surroundings(verbs)
+    return parser
+
+
+def build_execute_parser() -> argparse.ArgumentParser:
+    """Return the grammar of the run's own process: not for people, so no help and no completion
+    names it.
+    """
+    parser = _Parser(prog="gpubench-tui")
+    parser.add_argument("verb", type=lambda word: word.removeprefix("_"))
+    parser.add_argument("run")
+    parser.add_argument("--results-dir", required=True)
+    parser.add_argument("--state-dir", required=True)
+    return parser
+
+
+def _add_runs(verbs: Any) -> None:
+    """The verbs that start runs and end them."""
     run = _add(verbs, "run", "measure: preflight, job, results", module="run")
     _add_settings(run, RUN_FLAGS)
     run.add_argument("--detach", action="store_true", help="return at once with the run's id")
@@ -101,17 +121,6 @@ def build_parser() -> argparse.ArgumentParser:
     follow = _add(verbs, "follow", "attach to a run, live or finished, and replay its events")
     _add_run(follow)
     _add_quiet(follow)
-
-    _add(verbs, "runs", "list the runs").add_argument(
-        "--json", dest="format", action="store_const", const="json", help="one JSON object a line"
-    )
-
-    _add(verbs, "machine", "tell what this machine is and has").add_argument(
-        "--json", dest="format", action="store_const", const="json", help="one JSON object a line"
-    )
-
-    show = _add(verbs, "show", "print a run's per-scenario table, or two runs side by side")
-    _add_show(show)
 
     stop = _add(verbs, "stop", "interrupt a run; what had finished stays")
     _add_run(stop, required=True)
@@ -124,20 +133,32 @@ def build_parser() -> argparse.ArgumentParser:
     teardown.add_argument(
         "--dry-run", action="store_true", help="print what would be removed, and change nothing"
     )
-    teardown.add_argument(
-        "--json", dest="format", action="store_const", const="json", help="that as one JSON object"
-    )
+    _add_json(teardown, "that as one JSON object")
     _add_quiet(teardown)
+
+
+def _add_readings(verbs: Any) -> None:
+    """The verbs that tell what a run was and found."""
+    _add_json(_add(verbs, "runs", "list the runs"), "one JSON object a line")
+
+    show = _add(verbs, "show", "print a run's per-scenario table, or two runs side by side")
+    _add_show(show)
 
     logs = _add(verbs, "logs", "print a run's log")
     _add_run(logs)
     logs.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
 
+
+def _add_surroundings(verbs: Any) -> None:
+    """The verbs about this machine, the program and its files."""
+    machine = _add(verbs, "machine", "tell what this machine is and has")
+    _add_json(machine, "one JSON object a line")
+
     config = _add(verbs, "config", "tell each setting and where it came from")
     config.add_argument(
         "item", choices=("show", "reference"), help="show: values; reference: what each means"
     )
-    config.add_argument("--json", dest="format", action="store_const", const="json", help="as JSON")
+    _add_json(config, "as JSON")
     _add_settings(config, RUN_FLAGS)
 
     profile = _add(verbs, "profile", "print a shipped profile, to start one's own from")
@@ -154,19 +175,10 @@ def build_parser() -> argparse.ArgumentParser:
 
     completion = _add(verbs, "completion", "print the shell's completion script")
     completion.add_argument("shell", choices=("bash", "zsh", "fish"), help="which shell")
-    return parser
 
 
-def build_execute_parser() -> argparse.ArgumentParser:
-    """Return the grammar of the run's own process: not for people, so no help and no completion
-    names it.
-    """
-    parser = _Parser(prog="gpubench-tui")
-    parser.add_argument("verb", type=lambda word: word.removeprefix("_"))
-    parser.add_argument("run")
-    parser.add_argument("--results-dir", required=True)
-    parser.add_argument("--state-dir", required=True)
-    return parser
+def _add_json(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--json", dest="format", action="store_const", const="json", help=text)
 
 
 def _add(verbs: Any, name: str, text: str, module: str | None = None) -> argparse.ArgumentParser:

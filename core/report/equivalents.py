@@ -18,15 +18,18 @@ class Equivalent:
 
     label: str
     kind: str
-    """``own`` (ours), ``describe``, ``system pods``, ``log`` or ``delete``."""
+    """``own``, ``describe``, ``system pods``, ``log`` or ``delete``."""
     command: tuple[str, ...]
+    """Of our own only the words after ``--no-ui``: the caller knows which journal it is about."""
 
 
 def equivalents(view: RunView) -> tuple[Equivalent, ...]:
     """Return the commands for a run, those for what exists only while it does."""
     found = []
     if view.command:
-        found.append(Equivalent("start it again", "own", _words(view.command)))
+        words = _words(view.command)
+        start = words.index("run") if "run" in words else 0
+        found.append(Equivalent("start it again", "own", words[start:]))
     found += [
         _own("follow it", "follow", view),
         _own("its results", "show", view),
@@ -42,74 +45,58 @@ def equivalents(view: RunView) -> tuple[Equivalent, ...]:
 
 
 def _own(label: str, verb: str, view: RunView) -> Equivalent:
-    return Equivalent(label, "own", ("gpubench-tui", "--no-ui", verb, view.id))
+    return Equivalent(label, "own", (verb, view.id))
 
 
 def _of_resource(resource: ResourceView) -> list[Equivalent]:
-    kind, name = resource.intended.kind, resource.intended.name
-    where = resource.intended.location
-    found = []
-    match kind:
+    intended = resource.intended
+    match intended.kind:
         case "cluster":
-            place = ("--zone", where) if where else ()
-            found += [
-                Equivalent(
-                    f"describe cluster {name}",
-                    "describe",
-                    ("gcloud", "container", "clusters", "describe", name, *place),
-                ),
-                Equivalent(
-                    "NVIDIA pods of kube-system",
-                    "system pods",
-                    (
-                        *("kubectl", "get", "pods", "--namespace", "kube-system"),
-                        *("--output", "wide", "--selector", _NVIDIA_PODS),
-                    ),
-                ),
-            ]
+            found = _of_cluster(intended.name, intended.location)
         case "job" | "pod":
-            place = ("--namespace", where) if where else ()
-            found += [
-                Equivalent(
-                    f"describe {kind} {name}",
-                    "describe",
-                    ("kubectl", "describe", kind, name, *place),
-                ),
-                Equivalent(
-                    f"log of {kind} {name}",
-                    "log",
-                    ("kubectl", "logs", "--follow", "--timestamps", f"{kind}/{name}", *place),
-                ),
-            ]
-            if kind == "job":
-                found.append(
-                    Equivalent(
-                        f"describe the pods of job {name}",
-                        "describe",
-                        ("kubectl", "describe", "pods", "--selector", f"job-name={name}", *place),
-                    )
-                )
+            found = _of_workload(intended.kind, intended.name, intended.location)
         case "process":
-            pid = resource.identity.partition(":")[0]
-            if pid:
-                found.append(
-                    Equivalent(
-                        f"describe process {name}",
-                        "describe",
-                        ("ps", "-o", "pid,ppid,stat,etime,time,rss,args", "-s", pid),
-                    )
-                )
+            found = _of_process(intended.name, resource.identity.partition(":")[0])
         case _:
-            pass
-    if resource.intended.delete_command:
-        found.append(
-            Equivalent(
-                f"remove {kind} {name} by hand",
-                "delete",
-                _words(resource.intended.delete_command),
-            )
-        )
+            found = []
+    if intended.delete_command:
+        label = f"remove {intended.kind} {intended.name} by hand"
+        found.append(Equivalent(label, "delete", _words(intended.delete_command)))
     return found
+
+
+def _of_cluster(name: str, zone: str) -> list[Equivalent]:
+    place = ("--zone", zone) if zone else ()
+    describe = ("gcloud", "container", "clusters", "describe", name, *place)
+    pods = ("kubectl", "get", "pods", "--namespace", "kube-system", "--output", "wide")
+    return [
+        Equivalent(f"describe cluster {name}", "describe", describe),
+        Equivalent(
+            "NVIDIA pods of kube-system", "system pods", (*pods, "--selector", _NVIDIA_PODS)
+        ),
+    ]
+
+
+def _of_workload(kind: str, name: str, namespace: str) -> list[Equivalent]:
+    place = ("--namespace", namespace) if namespace else ()
+    log = ("kubectl", "logs", "--follow", "--timestamps", f"{kind}/{name}", *place)
+    found = [
+        Equivalent(
+            f"describe {kind} {name}", "describe", ("kubectl", "describe", kind, name, *place)
+        ),
+        Equivalent(f"log of {kind} {name}", "log", log),
+    ]
+    if kind == "job":
+        pods = ("kubectl", "describe", "pods", "--selector", f"job-name={name}", *place)
+        found.append(Equivalent(f"describe the pods of job {name}", "describe", pods))
+    return found
+
+
+def _of_process(name: str, pid: str) -> list[Equivalent]:
+    if not pid:
+        return []
+    command = ("ps", "-o", "pid,ppid,stat,etime,time,rss,args", "-s", pid)
+    return [Equivalent(f"describe process {name}", "describe", command)]
 
 
 def _words(command: str) -> tuple[str, ...]:

@@ -310,6 +310,8 @@ def _run(row: tuple[object, ...]) -> Run:
 def _read_run(row: tuple[object, ...]) -> Run:
     run_id, target, leg, profile, folder, state, created, finished, code, *process = row
     host, pid, started = process
+    if "\0" in str(folder):
+        raise ValueError("its folder's name holds a NUL character")
     return Run(
         id=str(run_id),
         target=str(target),

@@ -90,10 +90,15 @@ class TeardownPlan:
         return (clusters or [costliest])[0].name
 
     @property
+    def arguments(self) -> tuple[str, ...]:
+        """Return the headless command that does it, from its verb on."""
+        confirmed = ("--yes", self.confirmation) if self.confirmation else ()
+        return ("teardown", self.run, *confirmed)
+
+    @property
     def command(self) -> str:
-        """Return the headless command that does it."""
-        parts = ["gpubench-tui", "--no-ui", "teardown", self.run]
-        return shlex.join([*parts, "--yes", self.confirmation] if self.confirmation else parts)
+        """Return that command as it is typed."""
+        return shlex.join(["gpubench-tui", "--no-ui", *self.arguments])
 
 
 def teardown_plan(view: RunView, run: Run, state: RunState) -> TeardownPlan:

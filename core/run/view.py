@@ -126,13 +126,21 @@ class RunView:
                 self._apply_resource(record)
                 self._apply_benchmark(record)
 
+    @property
+    def tearing_down(self) -> bool:
+        """Return whether a teardown was begun and has not said its end."""
+        return self.teardown is not None and self.torn_down is None
+
     def _stage(self, stage: Stage) -> StageView:
         return self.stages.setdefault(stage, StageView(stage))
 
     def _apply_stage(self, view: StageView, event: Event) -> None:
         match event.record:
             case events.StageStarted():
-                view.state, view.started_at = StageState.RUNNING, event.time
+                # Again, as a teardown may: nothing of the time before counts.
+                self.stages[view.stage] = StageView(
+                    view.stage, StageState.RUNNING, started_at=event.time
+                )
             case events.StageChecked():
                 view.checks.append(event.record)
             case events.StageFinished():
@@ -166,6 +174,7 @@ class RunView:
                 self.broken_streams.pop(record.source, None)
             case events.TeardownStarted():
                 self.teardown, self.torn_down = record, None
+                self.proofs.clear()
             case events.TeardownFinished():
                 self.torn_down = record
             case _:

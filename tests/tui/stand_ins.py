@@ -39,7 +39,7 @@ class Answers:
         self.answer = answer or Answer(0, "", "")
         self.commands: list[list[str]] = []
 
-    async def __call__(self, command: Sequence[str]) -> Answer:
+    async def __call__(self, command: Sequence[str], patience_s: float | None = None) -> Answer:
         self.commands.append(list(command))
         return self.answer
 

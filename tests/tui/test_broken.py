@@ -121,7 +121,7 @@ class TestJournal:
                 file.unlink()
             shutil.copyfile(other / FILE_NAME, state / "new")
             (state / "new").replace(state / FILE_NAME)
-            await until_shown(pilot, "✓ done", "singlestream-b1 #1")
+            await until_shown(pilot, "✓ done", "singlestream-b1 #1", "4 checks passed")
             # Each of its events was taken in once.
             assert screen_text(pilot).count("offline-b1 #1") == 1
             await pilot.press("escape")

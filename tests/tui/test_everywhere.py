@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from textual.drivers.headless_driver import HeadlessDriver
+from textual.events import AppBlur, AppFocus
 
 from core.console_settings import ConsoleSettings
 from core.run.events import LogStreamInterrupted, LogStreamResumed, Stage
@@ -259,7 +260,8 @@ class TestNotifications:
                 await until_shown(pilot, "▶ running")
                 await pilot.press("enter")
                 await until_shown(pilot, "1/4")
-                pilot.app.app_focus = focus
+                pilot.app.post_message(AppFocus() if focus else AppBlur())
+                await until(pilot, lambda: pilot.app.app_focus is focus)
                 events: list[Any] = recorded_events("baseline", run.folder, results)
                 with Journal(state) as journal:
                     add(journal, run, events[len(journal.events(run.id)) :])

@@ -65,7 +65,7 @@ def stop_run(console: Console, run: Run) -> None:
     def answered(yes: bool | None) -> None:
         if yes:
             console.say(f"Stopping {run.id} ...")
-            console.headless("stop", ["stop", run.id])
+            console.headless(["stop", run.id])
 
     console.push_screen(
         ConfirmScreen(

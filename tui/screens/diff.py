@@ -115,7 +115,7 @@ class DiffScreen(Page):
 
     def action_copy_command(self) -> None:
         """Copy the headless command."""
-        command = f"gpubench-tui --no-ui show {self._first.id} {self._second.id}"
+        command = self.console_app.command_line("show", self._first.id, self._second.id)
         self.console_app.copy(command, "the command")
 
     def action_back(self) -> None:

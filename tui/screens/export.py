@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
+import os
+from pathlib import Path
 from typing import ClassVar
 
 from textual import on
@@ -17,8 +18,6 @@ from tui.messages import HeadlessAnswered
 from tui.page import Page
 from tui.widgets.drawing import MUTED
 
-_FORMATS = {".html": "html", ".md": "markdown", ".csv": "csv", ".json": "json"}
-
 
 class ExportScreen(Page):
     """A file's name, and the headless command that writes it."""
@@ -29,6 +28,7 @@ class ExportScreen(Page):
         super().__init__(classes="dialog")
         self._runs = runs
         self._name = name
+        self._asked = False
 
     def compose(self) -> ComposeResult:
         """Lay the question out."""
@@ -37,8 +37,8 @@ class ExportScreen(Page):
             yield Input(self._name, id="export-file")
             yield Static(markup=False, id="export-command")
             yield Static(
-                "The ending is the format: .html, .md, .csv or .json. Enter writes it, Escape "
-                "closes.",
+                "The ending is the format: .html, .md, .csv, .json or .txt. Enter writes it, "
+                "Escape closes.",
                 markup=False,
                 classes="hint",
             )
@@ -48,12 +48,18 @@ class ExportScreen(Page):
         self.query_one(Input).focus()
         self._explain()
 
+    def _file(self) -> Path:
+        text = self.query_one(Input).value.strip()
+        # A home that is not known stays as it was typed.
+        return Path(os.path.abspath(os.path.expanduser(text)))
+
     def _arguments(self) -> list[str] | None:
-        file = self.query_one(Input).value.strip()
-        wanted = next((name for end, name in _FORMATS.items() if file.endswith(end)), None)
-        if wanted is None or not file:
+        from core.report.export import format_of
+
+        file = self._file()
+        if format_of(file) is None:
             return None
-        return ["show", *self._runs, f"--{wanted}", "--output", file]
+        return ["show", *self._runs, "--output", str(file)]
 
     @on(Input.Changed)
     def _explain(self) -> None:
@@ -61,30 +67,27 @@ class ExportScreen(Page):
         text = (
             Content.styled("No format has that ending.", "$text-warning")
             if arguments is None
-            else Content.styled(
-                harmless(shlex.join(["gpubench-tui", "--no-ui", *arguments])), MUTED
-            )
+            else Content.styled(harmless(self.console_app.command_line(*arguments)), MUTED)
         )
         self.query_one("#export-command", Static).update(text)
 
     @on(Input.Submitted)
     def _write(self) -> None:
         arguments = self._arguments()
-        if arguments is not None:
-            self.console_app.headless("export", arguments)
+        if arguments is not None and not self._asked:
+            self._asked = True
+            self.console_app.headless(arguments, self)
 
     def on_headless_answered(self, message: HeadlessAnswered) -> None:
         """Close when it was written, stay and say why when not."""
-        if message.purpose != "export":
-            return
         message.stop()
+        self._asked = False
         if message.code == 0:
-            self.console_app.say(f"Wrote {self.query_one(Input).value}.")
+            self.console_app.say(f"Wrote {self._file()}.")
             self.dismiss()
             return
-        lines = message.err.strip().splitlines() or [f"It ended with status {message.code}."]
         self.query_one("#export-command", Static).update(
-            Content.styled(harmless(lines[-1].removeprefix("gpubench-tui: ")), "$text-error")
+            Content.styled(message.sentence, "$text-error")
         )
 
     def action_close(self) -> None:

@@ -95,11 +95,6 @@ def usual_values(settings: Settings) -> dict[str, str]:
     return usual
 
 
-def values_of(texts: Mapping[str, str], usual: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings that were given: what is empty or as it is anyway is left out."""
-    return {name: text for name, text in texts.items() if text and text != usual[name]}
-
-
 def fields_of_command(command: str) -> dict[str, str]:
     """Return the settings that a headless ``run`` command gives; none of one that is no such."""
     try:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
 from core.text import harmless
+from tui.commands import OUTPUT, bindings
 from tui.page import Page
 from tui.widgets.drawing import MUTED
 from tui.widgets.keys import Keys
@@ -22,6 +23,8 @@ from tui.widgets.title import Title
 if TYPE_CHECKING:
     from core.report.equivalents import Equivalent
 
+# What only looks is not waited for longer.
+_PATIENCE_S = 30.0
 # More than that nobody reads here, and laying it out would be felt.
 _MOST_LINES = 2000
 
@@ -29,11 +32,7 @@ _MOST_LINES = 2000
 class OutputScreen(Page):
     """Runs commands that only look, and shows their words."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "close", "Back"),
-        Binding("c", "copy_command", "Copy"),
-        Binding("f5", "again", "Again"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(OUTPUT)]
 
     def __init__(self, commands: Sequence[Equivalent]) -> None:
         super().__init__()
@@ -71,7 +70,14 @@ class OutputScreen(Page):
         for entry in self._commands:
             parts.append(Content.styled(f"$ {harmless(shlex.join(entry.command))}", "bold"))
             try:
-                answer = await self.console_app.run_command(entry.command)
+                answer = await self.console_app.run_command(entry.command, _PATIENCE_S)
+            except TimeoutError:
+                parts.append(
+                    Content.styled(
+                        f"No answer within {_PATIENCE_S:.0f} s; F5 asks again.", "$text-error"
+                    )
+                )
+                continue
             except OSError as error:
                 parts.append(
                     Content.styled(

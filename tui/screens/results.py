@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -27,7 +28,7 @@ from tui.widgets.title import Banner, Title
 if TYPE_CHECKING:
     from benchmark.results import MeasurementResult, Result
     from core.report.curves import LatencyDistribution, ThroughputSeries
-    from core.report.scenarios import ScenarioTable
+    from core.report.scenarios import Row, ScenarioTable
     from core.run.journal import Run
 
 # The report's columns, the most wanted first: a narrow terminal cuts the last ones off.
@@ -44,6 +45,8 @@ _COLUMNS = {
     "blocks": "blocks",
 }
 _FIGURES = ("batch", "throughput (samples/s)", "p50 (ms)", "p90 (ms)", "p99 (ms)")
+# Between two rows of somebody who holds a key down.
+_WALKING_S = 0.1
 _PANES = ("figures", "plots", "evidence", "files")
 
 
@@ -74,6 +77,7 @@ class ResultsScreen(Page):
         super().__init__()
         self._run = run
         self._result: Result | None = None
+        self._rows: tuple[Row, ...] = ()
 
     def compose(self) -> ComposeResult:
         """Lay the page out."""
@@ -83,6 +87,7 @@ class ResultsScreen(Page):
             with TabPane("1 Figures", id="figures"):
                 yield Static(markup=False, id="result-head")
                 yield DataTable(id="figures-table", cursor_type="row")
+                yield Static(markup=False, id="row-note")
                 yield Static(markup=False, id="result-notes")
             with TabPane("2 Plots", id="plots"), VerticalScroll():
                 yield Plot("latency")
@@ -123,7 +128,8 @@ class ResultsScreen(Page):
 
         self._result = message.result
         table = scenario_table(message.result)
-        self._show_figures(message.result, table)
+        self._rows = table.rows
+        self._show_figures(table)
         self.query_one("#evidence-text", Static).update(evidence_content(message.result))
         self.query_one("#files-text", Static).update(
             files_content(message.result, self._run.folder)
@@ -131,7 +137,7 @@ class ResultsScreen(Page):
         self.query_one("#figures-table").focus()
         self.refresh_bindings()
 
-    def _show_figures(self, result: Result, table: ScenarioTable) -> None:
+    def _show_figures(self, table: ScenarioTable) -> None:
         from core.report.scenarios import HEADERS, row_cells
 
         order = [HEADERS.index(header) for header in _COLUMNS]
@@ -153,7 +159,7 @@ class ResultsScreen(Page):
             cells = row_cells(row)
             grid.add_row(
                 *(
-                    _cell(header, cells[index], style)
+                    _cell(header, _short(cells[index], row), style)
                     for header, index in zip(_COLUMNS, order, strict=True)
                 ),
                 key=row.name,
@@ -171,9 +177,14 @@ class ResultsScreen(Page):
         blocks = [entry for entry in self._result.benchmarks if entry.name == name]
         chosen = next((entry for entry in blocks if not entry.void), blocks[0])
         self._read_curves(chosen)
+        row = next((row for row in self._rows if row.name == name), None)
+        if row is not None:
+            self.query_one("#row-note", Static).update(row_note(row))
 
     @work(group="curves", exclusive=True, exit_on_error=False)
     async def _read_curves(self, measurement: MeasurementResult) -> None:
+        # Each reading is a thread and may be large: who walks through the rows wants the last.
+        await asyncio.sleep(_WALKING_S)
         folder = self._run.folder
         name = f"{measurement.name}, block {measurement.block}"
 
@@ -208,7 +219,11 @@ class ResultsScreen(Page):
     # Commands.
 
     def _activate(self, number: int) -> None:
-        self.query_one(TabbedContent).active = _PANES[number - 1]
+        name = _PANES[number - 1]
+        self.query_one(TabbedContent).active = name
+        # The arrow keys are the pane's then.
+        inner = "#figures-table" if name == "figures" else f"#{name} VerticalScroll"
+        self.call_after_refresh(self.query_one(inner).focus)
 
     def action_pane_1(self) -> None:
         """Show the figures."""
@@ -242,7 +257,7 @@ class ResultsScreen(Page):
 
     def action_copy_command(self) -> None:
         """Copy the headless command."""
-        self.console_app.copy(f"gpubench-tui --no-ui show {self._run.id}", "the command")
+        self.console_app.copy(self.console_app.command_line("show", self._run.id), "the command")
 
     def action_back(self) -> None:
         """Go back."""
@@ -265,6 +280,22 @@ class ResultsScreen(Page):
 def harmless_lines(lines: tuple[str, ...]) -> str:
     """Return sentences below each other."""
     return "\n".join(map(harmless, lines))
+
+
+def row_note(row: Row) -> Content:
+    """Return what was published of a row's measurement, beside what was measured."""
+    from core.report.expected import NONE_PUBLISHED
+
+    expected = str(row.expected) if row.expected else NONE_PUBLISHED
+    text = f"{row.name}: expected samples/s: {expected}"
+    if row.expected_p90:
+        text += f"; expected p90: {row.expected_p90} ms"
+    return Content(harmless(text))
+
+
+def _short(text: str, row: Row) -> str:
+    """Return a cell's text; of a single block a narrow table says the same in a word."""
+    return "void" if row.blocks == 1 and text == "1 of 1 void" else text
 
 
 def _cell(header: str, text: str, style: str = "") -> Text:

@@ -17,7 +17,7 @@ from core.text import duration, harmless
 from tui.commands import RUN, bindings
 from tui.log.panel import LogPanel
 from tui.log.view import LogView
-from tui.page import Page
+from tui.page import NARROW, Page
 from tui.widgets.drawing import mark, money
 from tui.widgets.keys import Keys
 from tui.widgets.machine_panels import CostPanel, TelemetryPanel
@@ -76,6 +76,9 @@ class RunScreen(Page):
         self.query_one(LogPanel).open(self._run.folder / LOG_FILE, self._run.id)
         self.set_interval(1.0, self._tick)
         self.state_changed()
+        if self.app.size.width < NARROW:
+            # The log, which has the focus elsewhere, is behind a tab.
+            self.call_after_refresh(self._activate, "stages")
 
     def on_screen_resume(self) -> None:
         """Follow this run again, wherever one has been meanwhile."""
@@ -87,7 +90,7 @@ class RunScreen(Page):
 
     def _tick(self) -> None:
         followed = self.state.followed
-        if self.is_current and followed is not None and followed.running:
+        if self.is_current and followed is not None and followed.at_work:
             self.state_changed()
 
     def state_changed(self) -> None:
@@ -166,6 +169,8 @@ class RunScreen(Page):
             self.query_one(LogView).focus()
 
     def _activate(self, name: str) -> None:
+        if name != "log":
+            self.remove_class("zoomed")
         self.query_one(Tabs).active = f"tab-{name}"
         self._pane(name)
         # The arrow keys are the pane's then.
@@ -189,8 +194,8 @@ class RunScreen(Page):
 
     def action_zoom(self) -> None:
         """Give the log everything, and back."""
+        self._activate("log")
         self.toggle_class("zoomed")
-        self.query_one(LogView).focus()
 
     # Commands.
 
@@ -243,7 +248,15 @@ class RunScreen(Page):
         from tui.screens.choose import ChooseScreen
 
         found = equivalents(self._followed().view)
-        options = [(entry.label, shlex.join(entry.command)) for entry in found]
+        options = [
+            (
+                entry.label,
+                self.console_app.command_line(*entry.command)
+                if entry.kind == "own"
+                else shlex.join(entry.command),
+            )
+            for entry in found
+        ]
         self.app.push_screen(ChooseScreen("Copy a command", options))
 
     def action_describe(self) -> None:

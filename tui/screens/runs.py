@@ -241,7 +241,7 @@ def first_page(found: tuple[Finding, ...]) -> Content:
             lines.append(Content.styled(f"{'':<22}{harmless(finding.remedy)}", MUTED))
     able = next((finding.found for finding in found if finding.name == "benchmark"), False)
     step = (
-        "Enter  start a first run here: about a minute, nothing is billed"
+        "Enter  set up a first run here; time and cost are shown before it starts"
         if able
         else "Enter  open the form; measuring here needs the benchmark installed first"
     )

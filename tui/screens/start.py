@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
+import asyncio
 from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
@@ -17,6 +17,7 @@ from textual.widgets import Button, Input, Select, Static
 
 from core.text import duration, harmless
 from tui.background import in_background
+from tui.commands import START, bindings
 from tui.messages import HeadlessAnswered
 from tui.page import Page
 from tui.screens.form import (
@@ -26,11 +27,13 @@ from tui.screens.form import (
     check_form,
     fields_of_command,
     usual_values,
-    values_of,
 )
 from tui.widgets.drawing import MUTED, money
 from tui.widgets.keys import Keys
 from tui.widgets.title import Title
+
+# Between two keys of a word.
+_TYPING_S = 0.15
 
 
 @dataclass
@@ -43,12 +46,7 @@ class FormChecked(Message):
 class StartScreen(Page):
     """Starts a run."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "start", "Start", tooltip="Start the run", id="start.start"),
-        Binding("f2", "copy_command", "Copy", tooltip="Copy the headless command"),
-        Binding("f3", "more", "More", tooltip="Show every setting, and back"),
-        Binding("escape", "close", "Back"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(START)]
 
     def __init__(self, command: str = "") -> None:
         super().__init__()
@@ -93,7 +91,7 @@ class StartScreen(Page):
             )
         return Input(
             value,
-            placeholder=field.placeholder,
+            placeholder=usual or field.placeholder,
             suggester=SuggestFromList(field.suggestions) if field.suggestions else None,
             id=f"field-{field.name}",
             compact=True,
@@ -117,13 +115,13 @@ class StartScreen(Page):
                 texts[field.name] = editor.value.strip()
             elif isinstance(editor, Select):
                 texts[field.name] = "" if editor.value is Select.NULL else str(editor.value)
-        return values_of(texts, self._usual)
+        # All that is shown, and not only what differs: the configuration may change meanwhile.
+        return {name: text for name, text in texts.items() if text}
 
     def _command(self) -> str:
         from core.cli.parser import run_arguments
 
-        arguments = [*run_arguments(self._values()), *self.console_app.given_places()]
-        return shlex.join(["gpubench-tui", "--no-ui", *arguments])
+        return self.console_app.command_line(*run_arguments(self._values()))
 
     @on(Input.Changed)
     @on(Select.Changed)
@@ -135,6 +133,8 @@ class StartScreen(Page):
 
     @work(group="check", exclusive=True, exit_on_error=False)
     async def _check_form(self) -> None:
+        # Each check is a thread: a word that is typed is one wish.
+        await asyncio.sleep(_TYPING_S)
         console = self.console_app
         values = {**console.flags, **self._values()}
         environment, config = console.environment, console.config_file
@@ -188,21 +188,18 @@ class StartScreen(Page):
             return
         self._starting = "asked"
         self.query_one("#start", Button).disabled = True
-        self.console_app.headless("start", [*run_arguments(self._values()), "--detach"])
+        self.console_app.headless([*run_arguments(self._values()), "--detach"], self)
 
     def on_headless_answered(self, message: HeadlessAnswered) -> None:
         """Go to the run, or say why there is none."""
-        if message.purpose != "start":
-            return
         message.stop()
         if message.code == 0 and message.out.strip():
             self._starting = message.out.split()[-1]
             self.state_changed()
             return
         self._starting = ""
-        lines = message.err.strip().splitlines() or [f"It ended with status {message.code}."]
         good = self._check
-        self._show_check(FormChecked(Check(lines[-1].removeprefix("gpubench-tui: "))))
+        self._show_check(FormChecked(Check(message.sentence)))
         # What was in the way may be gone by the next try.
         self._check = good
         self.query_one("#start", Button).disabled = False

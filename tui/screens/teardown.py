@@ -6,30 +6,28 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
 from core.text import harmless
+from tui.commands import TEARDOWN, bindings
 from tui.messages import HeadlessAnswered
 from tui.page import Page
 from tui.widgets.drawing import MUTED, mark, money
 
 if TYPE_CHECKING:
+    from core.run.events import TeardownFinished
     from core.run.journal import Run
     from core.run.teardown import TeardownPlan
-    from core.run.view import ResourceView
-    from tui.state import Followed
+    from core.run.view import ResourceView, RunView
 
 
 class TeardownScreen(Page):
     """Asks, starts the teardown as a headless command, and follows it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "close", "Close"),
-        Binding("c", "copy_command", "Copy", tooltip="Copy the commands", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(TEARDOWN)]
 
     def __init__(self, run: Run) -> None:
         super().__init__(classes="dialog")
@@ -37,6 +35,7 @@ class TeardownScreen(Page):
         self._plan: TeardownPlan | None = None
         self._asked = False
         self._problem = ""
+        self._before: TeardownFinished | None = None
 
     def compose(self) -> ComposeResult:
         """Lay the page out."""
@@ -60,19 +59,20 @@ class TeardownScreen(Page):
         """Show what there is, or how far the teardown is."""
         followed = self.state.followed
         if followed is None or followed.run_id != self._run.id or not followed.complete:
-            if self.state.refusal:
-                text = Content.styled(harmless(self.state.refusal), "$text-error")
-                self.query_one("#teardown-text", Static).update(text)
             return
-        if self._asked:
-            self._show_progress(followed)
-            return
-        found = self.state.run_named(self._run.id)
         from core.run.teardown import teardown_plan
 
+        found = self.state.run_named(self._run.id)
         run, state = found if found is not None else (self._run, self._run.state)
         self._plan = teardown_plan(followed.view, run, state)
-        self._show_plan(self._plan)
+        view = followed.view
+        # One that ended before this page asked is history.
+        ended = self._asked and view.torn_down is not self._before
+        if view.tearing_down or ended or self._asked:
+            self._show_progress(view, ended=ended)
+        else:
+            self._show_plan(self._plan)
+        self._enable()
 
     def _show_plan(self, plan: TeardownPlan) -> None:
         name = plan.confirmation
@@ -97,9 +97,9 @@ class TeardownScreen(Page):
             lines += [Content(""), Content(cost)]
             if name:
                 lines.append(Content.styled(f"Type {harmless(name)} to confirm.", "$text-warning"))
-        lines.append(Content.styled(f"= {harmless(plan.command)}", MUTED))
+        command = self.console_app.command_line(*plan.arguments)
+        lines.append(Content.styled(f"= {harmless(command)}", MUTED))
         self.query_one("#teardown-text", Static).update(Content("\n").join(lines))
-        self._enable()
 
     @on(Input.Changed)
     def _enable(self) -> None:
@@ -119,36 +119,32 @@ class TeardownScreen(Page):
         self.query_one("#do", Button).disabled = True
         self.query_one("#confirmation").display = False
         self.query_one("#close").focus()
-        # An older teardown's end is no end of this one.
-        followed = self.console_app.follow(self._run.id)
-        followed.view.teardown = followed.view.torn_down = None
-        followed.view.proofs.clear()
-        confirmed = ["--yes", plan.confirmation] if plan.confirmation else []
-        self.console_app.headless("teardown", ["teardown", self._run.id, *confirmed])
+        followed = self.state.followed
+        self._before = followed.view.torn_down if followed is not None else None
+        self.console_app.headless(list(plan.arguments), self)
         self.state_changed()
 
     def on_headless_answered(self, message: HeadlessAnswered) -> None:
         """Say why it could not begin; what came of it is in the journal."""
-        if message.purpose != "teardown":
-            return
         message.stop()
         if message.code not in (0, 5):
-            lines = message.err.strip().splitlines() or [f"It ended with status {message.code}."]
-            self._problem = harmless(lines[-1].removeprefix("gpubench-tui: "))
+            self._problem = message.sentence
         self.state_changed()
 
-    def _show_progress(self, followed: Followed) -> None:
-        view = followed.view
-        lines: list[Content] = []
-        plan = self._plan
-        for removal in plan.removals if plan else ():
-            intended = removal.intended
-            proof = view.proofs.get((intended.kind, intended.name), "")
-            lines.append(_removed(removal, proof, ended=view.torn_down is not None))
+    def _show_progress(self, view: RunView, *, ended: bool) -> None:
+        proofs = {f"{kind} {name}": proof for (kind, name), proof in view.proofs.items()}
+        lines = [
+            _removed(resource, proofs.get(resource, ""), ended=ended)
+            for resource in (view.teardown.resources if view.teardown else ())
+        ]
         if self._problem:
             lines.append(Content.styled(self._problem, "$text-error"))
-        elif view.torn_down is None:
-            lines.append(Content.styled("Removing ... the run's journal keeps what is done.", ""))
+        elif not ended or view.torn_down is None:
+            lines.append(Content("Removing ... the run's journal keeps what is done."))
+            if not self._asked:
+                lines.append(
+                    Content.styled("Somebody began it; beginning it once more is harmless.", MUTED)
+                )
         elif view.torn_down.left:
             lines += [
                 Content(""),
@@ -163,7 +159,7 @@ class TeardownScreen(Page):
         else:
             lines += [Content(""), Content.styled("✓ Nothing is left.", "bold $success")]
         self.query_one("#teardown-text", Static).update(Content("\n").join(lines))
-        if self._problem or view.torn_down is not None:
+        if self._problem or ended:
             # What came of it stands at the end, and may be below what a small screen shows.
             self.query_one("#teardown-list").scroll_end(animate=False)
 
@@ -174,7 +170,8 @@ class TeardownScreen(Page):
         if ended is not None and ended.left:
             text = "\n".join(left.delete_command for left in ended.left)
         else:
-            text = self._plan.command if self._plan is not None else ""
+            words = self._plan.arguments if self._plan is not None else ()
+            text = self.console_app.command_line(*words)
         self.console_app.copy(text, "the command")
 
     @on(Button.Pressed, "#close")
@@ -198,12 +195,6 @@ def _removal(number: int, removal: ResourceView) -> Content:
     )
 
 
-def _removed(removal: ResourceView, proof: str, *, ended: bool) -> Content:
+def _removed(resource: str, proof: str, *, ended: bool) -> Content:
     state = "done" if proof else "failed" if ended else "running"
-    intended = removal.intended
-    return Content.assemble(
-        mark(state),
-        " ",
-        (harmless(f"{intended.kind} {intended.name}"), "bold"),
-        f"  {harmless(proof)}",
-    )
+    return Content.assemble(mark(state), " ", (harmless(resource), "bold"), f"  {harmless(proof)}")

@@ -27,8 +27,9 @@ class StagePanel(Static):
 
     def show(self, followed: Followed, view: StageView, now: datetime) -> None:
         """Show the stage as it is now."""
-        for state in ("waiting", "running", "done", "failed", "stopped"):
-            self.set_class(view.state == state, f"-{state}")
+        now_in = _state(followed, view)
+        for state in ("waiting", "running", "done", "failed", "stopped", "died"):
+            self.set_class(state == now_in, f"-{state}")
         self.update(stage_content(followed, view, now))
 
 

@@ -206,13 +206,16 @@ class TestRefusals:
             assert str(path) in problem.sentence or "entry of run" in problem.sentence
             assert problem.remedy
 
+    @pytest.mark.parametrize(
+        "change", ["state = 'molten'", "created_at = 'noon'", "folder = '/a' || char(0) || 'b'"]
+    )
     def test_an_entry_that_cannot_be_read_is_said_with_its_run(
-        self, state: Path, results: Path
+        self, state: Path, results: Path, change: str
     ) -> None:
         with Journal(state) as journal:
             run = new_run(journal, results)
         with closing(sqlite3.connect(state / FILE_NAME, isolation_level=None)) as connection:
-            connection.execute("UPDATE runs SET state = 'molten'")
+            connection.execute(f"UPDATE runs SET {change}")
         with opened(state) as reader, pytest.raises(JournalError, match=run.id):
             reader.runs()
 
