@@ -194,7 +194,7 @@ class Console(App[int]):
             return
         self._changed = False
         for screen in self.screen_stack:
-            if isinstance(screen, Page):
+            if isinstance(screen, Page) and screen.is_whole:
                 screen.state_changed()
         self.screen.refresh_bindings()
 
@@ -261,7 +261,7 @@ class Console(App[int]):
             answer = Answer(1, "", f"It could not be started: {error.strerror or error}.")
         self._reader.look()
         message = messages.HeadlessAnswered(answer.code, answer.out, answer.err)
-        if asker is None or not asker.is_attached or not asker.post_message(message):
+        if asker is None or not asker.is_whole or not asker.post_message(message):
             self.post_message(message)
 
     def on_headless_answered(self, message: messages.HeadlessAnswered) -> None:

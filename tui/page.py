@@ -29,6 +29,11 @@ class Page(Screen[None]):
         """What the console knows."""
         return self.console_app.state
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the page has its widgets: it loses them some messages before it ends itself."""
+        return self.is_attached and bool(self.children)
+
     def state_changed(self) -> None:
         """Show the state; called at most some times a second."""
 

@@ -94,12 +94,18 @@ class TestNotifications:
             ("always", False, True),
             ("unfocused", True, False),
             ("unfocused", False, True),
+            # A terminal that does not tell: better once too often.
+            ("unfocused", None, True),
             ("never", False, False),
         ],
     )
-    def test_it_rings_when_the_settings_say_so(self, when: str, focus: bool, rings: bool) -> None:
-        terminal = Written(focus)
-        Notifier(terminal, when).ring("text")  # type: ignore[arg-type]
+    def test_it_rings_when_the_settings_say_so(
+        self, when: str, focus: bool | None, rings: bool
+    ) -> None:
+        terminal = Written(focus is not False)
+        notifier = Notifier(terminal, when)  # type: ignore[arg-type]
+        notifier.focus_is_told = focus is not None
+        notifier.ring("text")
         assert bool(terminal.text) is rings
 
 

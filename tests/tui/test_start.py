@@ -46,7 +46,7 @@ class TestForm:
             assert not pilot.app.screen.active_bindings["ctrl+s"].enabled
             assert pilot.app.screen.query_one("#field-leg").has_class("-wrong")
             await pilot.press("ctrl+u", *"xen")
-            await until_shown(pilot, "--no-ui run --leg xen")
+            await until_shown(pilot, "--leg xen")
             await until(pilot, lambda: pilot.app.screen.active_bindings["ctrl+s"].enabled)
 
     async def test_a_profile_that_is_not_there_is_named(self, open_console: OpenConsole) -> None:
@@ -75,7 +75,10 @@ class TestForm:
             await pilot.press("r")
             await until_shown(pilot, "measurements  4")
             await pilot.press("ctrl+u", *"xen", "f2")
-            assert pilot.app.clipboard == "gpubench-tui --no-ui run --leg xen"
+            assert (
+                pilot.app.clipboard
+                == "gpubench-tui --no-ui run --target local --leg xen --profile quick"
+            )
 
     async def test_a_run_again_has_the_settings_of_the_first(
         self, open_console: OpenConsole, state: Path, results: Path
@@ -86,7 +89,7 @@ class TestForm:
             await pilot.press("enter")
             await until_shown(pilot, "4 checks passed")
             await pilot.press("R")
-            await until_shown(pilot, "start a run", "--no-ui run --leg xen")
+            await until_shown(pilot, "start a run", "--leg xen")
 
     async def test_the_time_comes_from_earlier_runs_where_there_are_any(
         self, open_console: OpenConsole, state: Path, results: Path
@@ -105,11 +108,11 @@ class TestForm:
             await until_shown(pilot, "Enter  ")
             await pilot.press("r")
             await until_shown(pilot, "measurements  4", "xen", "cpu")
-            # As it is anyway: the command needs no flag for it.
+            # All that is shown is what runs, whatever the configuration says by then.
             await pilot.press("f2")
-            assert pilot.app.clipboard == "gpubench-tui --no-ui run"
+            assert pilot.app.clipboard.endswith("--leg xen --profile quick --device cpu")
             await pilot.press("ctrl+u", *"baseline", "f2")
-            assert pilot.app.clipboard == "gpubench-tui --no-ui run --leg baseline"
+            assert pilot.app.clipboard.endswith("--leg baseline --profile quick --device cpu")
 
 
 class TestStart:

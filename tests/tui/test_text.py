@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from textual.content import Content
 
@@ -49,6 +49,8 @@ class TestBar:
 
 class TestSparkline:
     @given(values=st.lists(st.none() | any_float, max_size=80), width=widths)
+    @example(values=[1.7e308, -1.7e308, 5e-324, 0.0], width=4)
+    @example(values=[5e-324, 0.0], width=2)
     def test_it_always_has_exactly_its_width(self, values: list[float | None], width: int) -> None:
         assert len(sparkline(values, width)) == width
 

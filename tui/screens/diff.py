@@ -85,6 +85,8 @@ class DiffScreen(Page):
 
     @on(SideBySideRead)
     def _show(self, message: SideBySideRead) -> None:
+        if not self.is_whole:
+            return
         self._found = message.found
         self.query_one(Banner).show(harmless(message.problem))
         self._draw()

@@ -81,6 +81,8 @@ class ExportScreen(Page):
     def on_headless_answered(self, message: HeadlessAnswered) -> None:
         """Close when it was written, stay and say why when not."""
         message.stop()
+        if not self.is_whole:
+            return
         self._asked = False
         if message.code == 0:
             self.console_app.say(f"Wrote {self._file()}.")

@@ -119,6 +119,8 @@ class ResultsScreen(Page):
 
     @on(ResultRead)
     def _show(self, message: ResultRead) -> None:
+        if not self.is_whole:
+            return
         self.query_one(Banner).show(harmless(message.problem))
         if message.result is None:
             for plot in self.query(Plot):
@@ -206,6 +208,8 @@ class ResultsScreen(Page):
 
     @on(CurvesRead)
     def _show_curves(self, message: CurvesRead) -> None:
+        if not self.is_whole:
+            return
         latency, throughput = self.query(Plot).results(Plot)
         latency.show_title(f"latency: {message.measurement}")
         throughput.show_title(f"throughput over time: {message.measurement}")

@@ -143,6 +143,8 @@ class StartScreen(Page):
 
     @on(FormChecked)
     def _show_check(self, message: FormChecked) -> None:
+        if not self.is_whole:
+            return
         check = self._check = message.check
         lines: list[Content] = []
         if check.problem:
@@ -193,6 +195,8 @@ class StartScreen(Page):
     def on_headless_answered(self, message: HeadlessAnswered) -> None:
         """Go to the run, or say why there is none."""
         message.stop()
+        if not self.is_whole:
+            return
         if message.code == 0 and message.out.strip():
             self._starting = message.out.split()[-1]
             self.state_changed()

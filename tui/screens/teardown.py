@@ -129,7 +129,8 @@ class TeardownScreen(Page):
         message.stop()
         if message.code not in (0, 5):
             self._problem = message.sentence
-        self.state_changed()
+        if self.is_whole:
+            self.state_changed()
 
     def _show_progress(self, view: RunView, *, ended: bool) -> None:
         proofs = {f"{kind} {name}": proof for (kind, name), proof in view.proofs.items()}
@@ -161,7 +162,8 @@ class TeardownScreen(Page):
         self.query_one("#teardown-text", Static).update(Content("\n").join(lines))
         if self._problem or ended:
             # What came of it stands at the end, and may be below what a small screen shows.
-            self.query_one("#teardown-list").scroll_end(animate=False)
+            place = self.query_one("#teardown-list")
+            self.call_after_refresh(place.scroll_end, animate=False)
 
     def action_copy_command(self) -> None:
         """Copy the commands for what is left, else the teardown's own."""

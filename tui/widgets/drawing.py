@@ -50,13 +50,14 @@ def sparkline(values: Sequence[float | None], width: int) -> str:
     if not known:
         return " " * width
     low, high = min(known), max(known)
-    span = high - low
+    # Of the halves: between two figures that a float just holds there is more than it holds.
+    span = high / 2 - low / 2
 
     def block(value: float | None) -> str:
         if value is None or not math.isfinite(value):
             return " "
         # A flat line stands in the middle: it is neither low nor high.
-        level = 4 if span == 0 else 1 + round((value - low) / span * 7)
+        level = 4 if span == 0 else 1 + round((value / 2 - low / 2) / span * 7)
         return _EIGHTHS[level]
 
     return "".join(map(block, shown)).rjust(width)
