@@ -1,6 +1,7 @@
 """A monkey at the keyboard: random keys and sizes while a run goes on and its log grows.
 
-``GPUBENCH_MONKEY_S`` makes each of its turns that many seconds long.
+``GPUBENCH_MONKEY_S`` makes each of its turns that many seconds long, ``GPUBENCH_MONKEY_SEEDS`` lets
+it have more of them.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from tui.commands import ALL
 from tui.log.panel import LogPanel
 from tui.screens.runs import RunsScreen
 
-SECONDS = float(os.environ.get("GPUBENCH_MONKEY_S", "4"))
-SEEDS = range(int(os.environ.get("GPUBENCH_MONKEY_SEEDS", "3")))
+SECONDS = float(os.environ.get("GPUBENCH_MONKEY_S", "3"))
+SEEDS = range(int(os.environ.get("GPUBENCH_MONKEY_SEEDS", "2")))
 # What would end the console: closing it is what people do, and no fault.
 ENDS = {"q", "ctrl+q", "ctrl+c"}
 WALKS = (

@@ -170,6 +170,7 @@ async def stop(pilot: Driver) -> None:
 
 
 async def help_page(pilot: Driver) -> None:
+    await first(pilot)
     await pilot.press("question_mark")
     await until_shown(pilot, "Everywhere")
 
@@ -248,3 +249,12 @@ def test_theme(snap_compare: Any, theme: str) -> None:
 
     console = a_console(ConsoleSettings(theme=theme), {})
     assert snap_compare(console, terminal_size=(140, 40), run_before=walked)
+
+
+def test_every_picture_is_of_a_page_that_there_is() -> None:
+    pictures = {file.stem for file in (Path(__file__).parent / "__snapshots__").rglob("*.svg")}
+    wanted = {
+        f"test_page[{name}-{width}x{height}]" for name, *_ in PAGES for width, height in SIZES
+    }
+    wanted |= {"test_theme[gpubench-light]", "test_theme[gpubench-contrast]"}
+    assert pictures == wanted

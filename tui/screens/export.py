@@ -56,10 +56,10 @@ class ExportScreen(Page):
     def _arguments(self) -> list[str] | None:
         from core.report.export import format_of
 
-        file = self._file()
-        if format_of(file) is None:
+        text = self.query_one(Input).value.strip()
+        if format_of(Path(text)) is None:
             return None
-        return ["show", *self._runs, "--output", str(file)]
+        return ["show", *self._runs, "--output", os.path.expanduser(text)]
 
     @on(Input.Changed)
     def _explain(self) -> None:
