@@ -46,15 +46,17 @@ def side_by_side_content(found: SideBySide, width: int) -> Content:
         lacking = _lacking(row, found)
         if row.measurement != before:
             before = row.measurement
-            lines.append(Content.assemble((harmless(row.measurement), "bold"), lacking))
+            void = "; ".join(mark for mark in row.marks if "void" in mark)
+            lines.append(
+                Content.assemble(
+                    (harmless(row.measurement), "bold"),
+                    lacking,
+                    (f"  {harmless(void)}" if void else "", "$text-warning"),
+                )
+            )
         if lacking:
             continue
         lines.append(_row(row, figure, bar))
-        lines += [
-            Content.styled(f"{'':<4}{harmless(mark)}", "$text-warning")
-            for mark in row.marks
-            if "void" in mark
-        ]
     lines += [
         Content(""),
         *(Content.styled(harmless(note), MUTED) for note in found.notes()),
