@@ -84,7 +84,8 @@ def _open(state_dir: Path, path: Path) -> sqlite3.Connection:
 
 
 def open_to_read(path: Path) -> sqlite3.Connection | None:
-    """Open a journal without ever writing; None where there is none yet.
+    """Open a journal and never change it; None where there is none yet. SQLite may put its
+    shared-memory files beside it, which WAL needs.
 
     Raises:
         JournalError: it cannot be read, or is of a newer version.

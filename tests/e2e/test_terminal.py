@@ -178,3 +178,28 @@ def test_a_hostile_run_changes_nothing_of_the_terminal(
     terminal.press("q")
     assert terminal.exit_code() == 0
     assert terminal.state() == terminal.before
+
+
+def test_the_pager_has_the_terminal_to_itself_and_its_ctrl_c(
+    open_console: OpenConsole, state: Path, results: Path, tmp_path: Path
+) -> None:
+    run = replay(state, results, "baseline")
+    # A pager of two keys: it shows that it has the terminal, and what Ctrl-C does to it.
+    pager = tmp_path / "pager"
+    pager.write_text(
+        "#!/bin/sh\ntrap 'echo interrupted' INT\necho shown: $1\n"
+        'while :; do read -r line && [ "$line" = end ] && exit; done\n'
+    )
+    pager.chmod(0o755)
+    terminal = open_console(PAGER=str(pager))
+    terminal.wait_for(run.id, "done")
+    terminal.press("Enter")
+    terminal.wait_for("measurements good", "1 void")
+    terminal.press("p")
+    terminal.wait_for("shown:")
+    terminal.press("C-c")
+    terminal.wait_for("interrupted")
+    terminal.press("e", "n", "d", "Enter")
+    terminal.wait_for("measurements good", "Teardown")
+    terminal.seconds_to_end(lambda: terminal.press("q"))
+    assert terminal.exit_code() == 0
