@@ -94,7 +94,8 @@ def sentence(event: Event) -> str:
         case events.StopRequested():
             return f"Asked to stop ({record.reason})"
         case events.RunFinished():
-            return f"{record.sentence} {record.remedy} ({duration(record.seconds)})"
+            words = (record.sentence, record.remedy, f"({duration(record.seconds)})")
+            return " ".join(filter(None, words))
         case _:
             return _resource_sentence(record) or _benchmark_sentence(record)
 
