@@ -86,6 +86,15 @@ class Settings(Record):
     """Where the journal is. Default: $XDG_STATE_HOME/gpubench-tui."""
 
 
+def differing(settings: Settings) -> dict[str, Any]:
+    """Return the settings that are not as they are by default, by name."""
+    return {
+        name: value
+        for name, field in Settings.model_fields.items()
+        if (value := getattr(settings, name)) != field.get_default()
+    }
+
+
 @dataclass(frozen=True)
 class Loaded:
     """Settings and where each came from: ``default``, ``flag --x``, ``GPUBENCH_X`` or a file."""

@@ -10,6 +10,7 @@ from core.cli.parser import Options, run_arguments
 from core.run.launch import NewRun, create_run, start_process
 from core.run.pipeline import Pipeline
 from core.run.process import utc_now
+from core.settings import Settings, differing
 from core.targets.local import local_stages
 from core.targets.planning import plan_of
 
@@ -27,7 +28,7 @@ def execute(options: Options) -> int:
                 plan=plan,
                 stages=Pipeline(local_stages(journal)).order,
                 results_dir=settings.results_dir,
-                command=equivalent_command(options),
+                command=equivalent_command(settings),
                 note=note,
             ),
             utc_now,
@@ -51,6 +52,8 @@ def execute(options: Options) -> int:
         return code
 
 
-def equivalent_command(options: Options) -> str:
-    """Return the headless command that starts the same run."""
-    return shlex.join(["gpubench-tui", "--no-ui", *run_arguments(options.flags())])
+def equivalent_command(settings: Settings) -> str:
+    """Return the headless command that starts the same run, also where no variable and no
+    configuration file says anything.
+    """
+    return shlex.join(["gpubench-tui", "--no-ui", *run_arguments(differing(settings))])

@@ -21,7 +21,40 @@ def progress_text(record: progress.Progressed) -> str:
         parts.append(f"{record.samples_per_s:.1f} samples/s")
     if record.remaining_s is not None:
         parts.append(f"about {duration(record.remaining_s)} left in all")
+    if device := _device(record):
+        parts.append(device)
     return ", ".join(parts)
+
+
+def _device(record: progress.Progressed) -> str:
+    """Return what the GPU does, without one the CPU; nothing where nobody asked it."""
+    gpu, host = record.gpu, record.host
+    figures: tuple[tuple[float | None, str], ...] = ()
+    if gpu is not None:
+        figures = (
+            (gpu.sm_clock_mhz, "MHz"),
+            (gpu.power_watts, "W"),
+            (gpu.temperature_celsius, "°C"),
+            (gpu.utilization_percent, "%"),
+        )
+    elif host is not None:
+        figures = ((host.cpu_percent, "%"), (host.steal_percent, "% steal"))
+    known = [f"{value:.0f} {unit}" for value, unit in figures if value is not None]
+    return f"{'CPU' if gpu is None else 'GPU'} {' '.join(known)}" if known else ""
+
+
+def _stage_progress(event: Event, record: events.StageProgressed) -> str:
+    figures = f"{record.done:g}" + (f"/{record.total:g}" if record.total is not None else "")
+    return f"[{event.stage}] {figures} {record.unit} {record.detail}".rstrip()
+
+
+def _cost(record: events.CostMetered) -> str:
+    parts = [f"Cost: ${record.spent_usd:.4f} so far at ${record.usd_per_hour:.4f} per hour"]
+    if record.projected_usd is not None:
+        parts.append(f"about ${record.projected_usd:.4f} at the end")
+    if record.budget_usd is not None:
+        parts.append(f"budget ${record.budget_usd:.2f}")
+    return f"{', '.join(parts)} (prices: {record.source})"
 
 
 def finished_text(record: progress.MeasurementFinished) -> str:
@@ -49,14 +82,28 @@ class Narrator:
     def __init__(self) -> None:
         self._said_at: datetime | None = None
         self._phase = ""
+        self._said: dict[str, datetime] = {}
 
     def lines(self, event: Event) -> list[str]:
         """Return the lines to print for one event, none for most progress."""
         record = event.record
-        text = self._progress(event, record) if isinstance(record, progress.Progressed) else None
-        if text is None:
-            text = sentence(event)
+        match record:
+            case progress.Progressed():
+                text = self._progress(event, record)
+            case events.StageProgressed():
+                text = self._now_and_then(f"{event.stage}", event, _stage_progress(event, record))
+            case events.CostMetered():
+                text = self._now_and_then("cost", event, _cost(record))
+            case _:
+                text = sentence(event)
         return [f"{event.time:%H:%M:%S} {harmless(text)}"] if text else []
+
+    def _now_and_then(self, what: str, event: Event, text: str) -> str:
+        before = self._said.get(what)
+        if before is not None and (event.time - before).total_seconds() < _PROGRESS_EVERY_S:
+            return ""
+        self._said[what] = event.time
+        return text
 
     def _progress(self, event: Event, record: progress.Progressed) -> str:
         phase = f"{record.name}/{record.block}/{record.phase}"
@@ -104,6 +151,8 @@ def _resource_sentence(record: events.AnyRecord) -> str:
     match record:
         case events.ResourceIntended():
             return f"Creating {record.kind} {record.name} ({record.location})"
+        case events.ResourceCreated():
+            return f"{record.kind} {record.name} is there"
         case events.ResourceDeleted():
             return f"{record.kind} {record.name} is gone: {record.proof}"
         case events.LogStreamInterrupted():

@@ -458,6 +458,14 @@ class TestRefusedRuns:
         command = json.loads(said.out.splitlines()[0])["command"]
         assert command == ("gpubench-tui --no-ui run --leg xen --threads 1 --weights 'no where.pt'")
 
+    def test_what_a_variable_set_is_in_the_recorded_command_too(
+        self, gpubench: Gpubench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("GPUBENCH_THREADS", "1")
+        said = gpubench("run", "--weights", "nowhere.pt")
+        command = json.loads(said.out.splitlines()[0])["command"]
+        assert command == "gpubench-tui --no-ui run --threads 1 --weights nowhere.pt"
+
     def test_too_little_space_is_refused_before_anything_is_measured(
         self, gpubench: Gpubench, small_disk: Callable[[str], Path]
     ) -> None:
