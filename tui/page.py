@@ -41,6 +41,17 @@ class Page(Screen[None]):
         """Say so when work of this page ended in an error that nobody foresaw."""
         self.console_app.on_worker_state_changed(event)
 
+    def baseline_for(self, run: Run) -> Run | None:
+        """Return what a run is laid beside where nothing else was chosen."""
+        return self.state.latest_of("baseline", but=run.id)
+
+    def open_diff(self, first: Run | None, second: Run) -> None:
+        """Open the diff of two runs; nothing where there is no first."""
+        from tui.screens.diff import DiffScreen
+
+        if first is not None:
+            self.app.push_screen(DiffScreen(first, second))
+
     def run_on_screen(self) -> Run | None:
         """Return the run that the page is about, for what works everywhere."""
         return None

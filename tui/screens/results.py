@@ -247,11 +247,7 @@ class ResultsScreen(Page):
 
     def action_diff(self) -> None:
         """Open the diff against the latest baseline."""
-        from tui.screens.diff import DiffScreen
-
-        first = self.state.latest_of("baseline", but=self._run.id)
-        if first is not None:
-            self.app.push_screen(DiffScreen(first, self._run))
+        self.open_diff(self.baseline_for(self._run), self._run)
 
     def action_export(self) -> None:
         """Ask for a file and write the results there."""
@@ -272,7 +268,7 @@ class ResultsScreen(Page):
         if action == "export":
             return True if self._result is not None else None
         if action == "diff":
-            first = self.state.latest_of("baseline", but=self._run.id)
+            first = self.baseline_for(self._run)
             return True if self._result is not None and first is not None else None
         return True
 

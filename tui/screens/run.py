@@ -214,11 +214,7 @@ class RunScreen(Page):
 
     def action_diff(self) -> None:
         """Open the diff against the latest baseline."""
-        from tui.screens.diff import DiffScreen
-
-        first = self.state.latest_of("baseline", but=self._run.id)
-        if first is not None:
-            self.app.push_screen(DiffScreen(first, self._run))
+        self.open_diff(self.baseline_for(self._run), self._run)
 
     def action_stop(self) -> None:
         """Interrupt the run, once it was confirmed."""
@@ -283,7 +279,7 @@ class RunScreen(Page):
         if action == "results":
             return True if followed.view.result_file else None
         if action == "diff":
-            first = self.state.latest_of("baseline", but=self._run.id)
+            first = self.baseline_for(self._run)
             return True if followed.view.result_file and first is not None else None
         if action == "stop":
             return True if followed.running else None

@@ -186,18 +186,16 @@ class RunsScreen(Page):
 
     def action_diff(self) -> None:
         """Open the diff of the marked run, else the latest baseline, and the selected one."""
-        from tui.screens.diff import DiffScreen
-
         pair = self._pair()
         if pair is not None:
-            self.app.push_screen(DiffScreen(*pair))
+            self.open_diff(*pair)
 
     def _pair(self) -> tuple[Run, Run] | None:
         run = self._selected()
         if run is None:
             return None
         marked = self.state.run_named(self._marked) if self._marked else None
-        first = marked[0] if marked else self.state.latest_of("baseline", but=run.id)
+        first = marked[0] if marked else self.baseline_for(run)
         return (first, run) if first is not None and first.id != run.id else None
 
     def action_stop(self) -> None:
