@@ -136,11 +136,6 @@ class Search:
         """The numbers, in order."""
 
     @property
-    def settled(self) -> int:
-        """Lines below this number will not match anew."""
-        return self._next
-
-    @property
     def done(self) -> bool:
         """Whether every line known by now was searched."""
         index = self._index
