@@ -42,6 +42,9 @@ def _usable_folder(folder: Path) -> Path:
     return whole
 
 
+# https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+_QUANTITY = r"^[0-9]{1,12}(\.[0-9]{1,9})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
+
 Text = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_usable_text)]
 Folder = Annotated[Path, AfterValidator(_usable_folder)]
 
@@ -53,8 +56,8 @@ class Settings(Record):
         frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
     )
 
-    target: Literal["local"] = "local"
-    """Where the benchmark runs. `local` is this machine."""
+    target: Literal["local", "kubernetes"] = "local"
+    """Where the benchmark runs: `local` is this machine, `kubernetes` a cluster that you have."""
     leg: str = Field(default="baseline", pattern=LEG_PATTERN)
     """Which side of a comparison the run belongs to: baseline, xen or any other label."""
     profile: Text = "quick"
@@ -80,6 +83,48 @@ class Settings(Record):
     arrival_rates_from: Text = "auto"
     """Whose Server arrival rates to use: a run, a leg, a result file or `none`. auto: `none` for
     the leg baseline, the latest good baseline with the same Server measurements for any other."""
+    context: Text | None = None
+    """kubernetes: the kubeconfig's context. Default: its current one."""
+    kubeconfig: Text | None = None
+    """kubernetes: the kubeconfig file, or several joined by colons. Default: $KUBECONFIG, else
+    ~/.kube/config."""
+    namespace: str = Field(default="default", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+    """kubernetes: the namespace in which everything is created. It must exist."""
+    image: Text | None = None
+    """kubernetes: REGISTRY/REPOSITORY to build into and push to; with a tag or a digest an image
+    that is there already."""
+    base_image: Text | None = None
+    """What the image is built on: any Debian or Ubuntu with Python 3.11. Default: CUDA's."""
+    gpus: int = Field(default=1, ge=0, le=64)
+    """kubernetes: how many nvidia.com/gpu the pod asks for; 0 measures on the node's CPU."""
+    cpus: str | None = Field(default=None, pattern=_QUANTITY)
+    """kubernetes: CPUs that the pod asks for and is limited to, as Kubernetes writes them (4, 500m).
+    Default: no request."""
+    memory: str | None = Field(default=None, pattern=_QUANTITY)
+    """kubernetes: memory that the pod asks for and is limited to (8Gi). Default: no request."""
+    node_selector: Text | None = None
+    """kubernetes: labels that the node must have, KEY=VALUE joined by commas."""
+    tolerations: Text | None = None
+    """kubernetes: taints to tolerate, KEY[=VALUE][:EFFECT] joined by commas. The GPU's own is
+    tolerated always."""
+    runtime_class: str | None = Field(
+        default=None, pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
+    )
+    """kubernetes: the pod's runtimeClassName, as a Xen-based runtime needs it."""
+    pull_secret: str | None = Field(default=None, pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")
+    """kubernetes: the Secret with which the node pulls the image, where it needs one."""
+    install_drivers: Text | None = None
+    """kubernetes: install NVIDIA's driver where nodes lack it: gke-cos, gke-ubuntu, or a file or
+    https address of a manifest with a DaemonSet."""
+    start_minutes: int = Field(default=20, ge=1, le=1440)
+    """kubernetes: how long to wait for drivers, and then for the pod to start."""
+    job_minutes: int | None = Field(default=None, ge=1, le=10080)
+    """kubernetes: the Job's hard end. Default: three times what the plan takes, and 10 more."""
+    hold_minutes: int = Field(default=30, ge=1, le=1440)
+    """kubernetes: how long the pod keeps results that could not be collected."""
+    keep: Literal["nothing", "failed", "everything"] = "nothing"
+    """kubernetes: what stays on the cluster when the run ends: nothing, the Job if it failed, or
+    everything until its TTL."""
     results_dir: Folder = Path("results")
     """Where results go, relative to the working directory."""
     state_dir: Folder = Path("~/.local/state/gpubench-tui")

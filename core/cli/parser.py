@@ -18,7 +18,7 @@ _EXIT_CODES = (
 # The flags of a setting: its name in core.settings, and help that fits a line. Types are checked
 # with the rest of the settings, all errors at once.
 RUN_FLAGS = {
-    "target": "where to run: local",
+    "target": "where to run: local or kubernetes (default: local)",
     "leg": "baseline, xen or any other label (default: baseline)",
     "profile": "what to measure: quick, reference or a TOML file (default: quick)",
     "repeats": "processes for each measurement (default: the profile's)",
@@ -31,6 +31,23 @@ RUN_FLAGS = {
     "weights": "auto, pretrained, random or a state_dict file",
     "dataset": "synthetic or a folder of images",
     "arrival_rates_from": "run, leg or result file whose Server rates to use, or none",
+    "context": "kubeconfig context (default: the current one)",
+    "kubeconfig": "kubeconfig file (default: $KUBECONFIG or ~/.kube/config)",
+    "namespace": "namespace to work in (default: default)",
+    "image": "REGISTRY/REPOSITORY to build into, or an image that is there",
+    "base_image": "what the image is built on (default: CUDA)",
+    "gpus": "GPUs that the pod asks for; 0: measure on the node's CPU (default: 1)",
+    "cpus": "CPUs that the pod asks for (4, 500m)",
+    "memory": "memory that the pod asks for (8Gi)",
+    "node_selector": "labels that the node must have: KEY=VALUE,...",
+    "tolerations": "taints to tolerate: KEY[=VALUE][:EFFECT],...",
+    "runtime_class": "the pod's runtimeClassName",
+    "pull_secret": "Secret with which the node pulls the image",
+    "install_drivers": "gke-cos, gke-ubuntu or a DaemonSet manifest (file or https)",
+    "start_minutes": "how long to wait for drivers and for the pod (default: 20)",
+    "job_minutes": "the Job's hard end (default: by the plan)",
+    "hold_minutes": "how long the pod keeps uncollected results (default: 30)",
+    "keep": "what stays on the cluster: nothing, failed or everything",
 }
 COMMON_FLAGS = {
     "results_dir": "where results go (default: ./results)",

@@ -58,6 +58,8 @@ class RunCreated(Tolerant):
     """The headless command that does the same."""
     note: str = ""
     """Where the plan's Server arrival rates come from, if from another run."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Every setting as the run's own process and its teardown must have it."""
 
 
 class RunStarted(Tolerant):
@@ -126,6 +128,25 @@ class StageProgressed(Tolerant):
     unit: str
     """What is counted: ``bytes``, ``nodes`` ..."""
     detail: str = ""
+
+
+class PartChanged(Tolerant):
+    """One of several things that a stage works on or waits for changed: a node whose driver is
+    installed, a layer of an image, the Job, its pod.
+    """
+
+    event: Literal["part_changed"] = "part_changed"
+    kind: str
+    """``node``, ``layer``, ``job``, ``pod`` ..."""
+    name: str
+    """Unique among the stage's parts of that kind."""
+    state: Literal["waiting", "working", "ready", "failed", "gone"]
+    """waiting: for something that ``detail`` names; working: it makes progress by itself."""
+    detail: str
+    """What it does, or why it waits, in words."""
+    done: float | None = None
+    total: float | None = None
+    unit: str = ""
 
 
 class ResourceIntended(Tolerant):
@@ -257,6 +278,7 @@ RunRecord = (
     | StageStopped
     | StopRequested
     | StageProgressed
+    | PartChanged
     | ResourceIntended
     | ResourceCreated
     | ResourceDeleted

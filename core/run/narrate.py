@@ -48,6 +48,12 @@ def _stage_progress(event: Event, record: events.StageProgressed) -> str:
     return f"[{event.stage}] {figures} {record.unit} {record.detail}".rstrip()
 
 
+def _part_progress(event: Event, record: events.PartChanged) -> str:
+    figures = f"{record.done:g}" + (f"/{record.total:g}" if record.total is not None else "")
+    words = f"[{event.stage}] {record.kind} {record.name}: {record.detail}"
+    return f"{words} {figures} {record.unit}".rstrip()
+
+
 def _cost(record: events.CostMetered) -> str:
     parts = [f"Cost: ${record.spent_usd:.4f} so far at ${record.usd_per_hour:.4f} per hour"]
     if record.projected_usd is not None:
@@ -92,6 +98,10 @@ class Narrator:
                 text = self._progress(event, record)
             case events.StageProgressed():
                 text = self._now_and_then(f"{event.stage}", event, _stage_progress(event, record))
+            case events.PartChanged() if record.done is not None:
+                text = self._now_and_then(
+                    f"{record.kind} {record.name}", event, _part_progress(event, record)
+                )
             case events.CostMetered():
                 text = self._now_and_then("cost", event, _cost(record))
             case _:
@@ -149,6 +159,8 @@ def sentence(event: Event) -> str:
 
 def _resource_sentence(record: events.AnyRecord) -> str:
     match record:
+        case events.PartChanged() if record.done is None:
+            return f"{record.kind} {record.name}: {record.detail}"
         case events.ResourceIntended():
             return f"Creating {record.kind} {record.name} ({record.location})"
         case events.ResourceCreated():

@@ -37,6 +37,8 @@ class StageView:
     """What happened, when it failed."""
     remedy: str = ""
     progress: events.StageProgressed | None = None
+    parts: dict[tuple[str, str], events.PartChanged] = field(default_factory=dict)
+    """By kind and name, in the order in which they were first seen."""
     checks: list[events.StageChecked] = field(default_factory=list)
 
 
@@ -152,6 +154,8 @@ class RunView:
                 view.sentence, view.remedy = event.record.sentence, event.record.remedy
             case events.StageProgressed():
                 view.progress = event.record
+            case events.PartChanged():
+                view.parts[event.record.kind, event.record.name] = event.record
             case events.StageStopped():
                 view.state, view.seconds = StageState.STOPPED, event.record.seconds
             case _:
