@@ -98,7 +98,7 @@ class Settings(Record):
     gpus: int = Field(default=1, ge=0, le=64)
     """kubernetes: how many nvidia.com/gpu the pod asks for; 0 measures on the node's CPU."""
     cpus: str | None = Field(default=None, pattern=_QUANTITY)
-    """kubernetes: CPUs that the pod asks for and is limited to, as Kubernetes writes them (4, 500m).
+    """kubernetes: CPUs that the pod asks for and is limited to, in Kubernetes' notation (4, 500m).
     Default: no request."""
     memory: str | None = Field(default=None, pattern=_QUANTITY)
     """kubernetes: memory that the pod asks for and is limited to (8Gi). Default: no request."""
