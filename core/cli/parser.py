@@ -49,6 +49,7 @@ RUN_FLAGS = {
     "hold_minutes": "how long the pod keeps uncollected results (default: 30)",
     "keep": "what stays on the cluster: nothing, failed or everything",
 }
+_ROLE_FLAGS = ("namespace", "install_drivers")
 COMMON_FLAGS = {
     "results_dir": "where results go (default: ./results)",
     "state_dir": "where the journal is (default: ~/.local/state/gpubench-tui)",
@@ -87,6 +88,10 @@ class Options(argparse.Namespace):
     dry_run: bool = False
     host: str = "127.0.0.1"
     port: int | None = None
+    registry_user: str | None = None
+    registry_password_stdin: bool = False
+    each: str | None = None
+    subject: str | None = None
 
     def flags(self) -> dict[str, Any]:
         """Return the settings that were given as flags."""
@@ -139,6 +144,24 @@ def _add_runs(verbs: Any) -> None:
     _add_run(follow)
     _add_quiet(follow)
 
+    run.add_argument(
+        "--dry-run", action="store_true", help="print the Job as YAML, and start nothing"
+    )
+    run.add_argument(
+        "--each",
+        metavar="LABEL",
+        help="one run for each value that this label has on the cluster's nodes",
+    )
+
+    rerun = _add(verbs, "rerun", "run it again: same settings, same plan, same cluster")
+    _add_run(rerun, required=True)
+    rerun.add_argument("--detach", action="store_true", help="return at once with the new run's id")
+    _add_quiet(rerun)
+
+    collect = _add(verbs, "collect", "fetch results that are still in a run's pod")
+    _add_run(collect, required=True)
+    _add_quiet(collect)
+
     stop = _add(verbs, "stop", "interrupt a run; what had finished stays")
     _add_run(stop, required=True)
 
@@ -161,6 +184,10 @@ def _add_readings(verbs: Any) -> None:
     show = _add(verbs, "show", "print a run's per-scenario table, or two runs side by side")
     _add_show(show)
 
+    describe = _add(verbs, "describe", "tell of a run's Job, pods, nodes and their events")
+    _add_run(describe)
+    _add_json(describe, "as one JSON object")
+
     logs = _add(verbs, "logs", "print a run's log")
     _add_run(logs)
     logs.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
@@ -170,6 +197,21 @@ def _add_surroundings(verbs: Any) -> None:
     """The verbs about this machine, the program and its files."""
     machine = _add(verbs, "machine", "tell what this machine is and has")
     _add_json(machine, "one JSON object a line")
+
+    image = _add(verbs, "image", "build the benchmark image, or build and push it")
+    image.add_argument("item", choices=("build", "push"), help="push builds what is not there")
+    _add_settings(image, {name: RUN_FLAGS[name] for name in ("image", "base_image")})
+    image.add_argument("--registry-user", metavar="NAME", help="who pushes (default: Docker's)")
+    image.add_argument(
+        "--registry-password-stdin", action="store_true", help="read the password from stdin"
+    )
+    _add_quiet(image)
+
+    permissions = _add(verbs, "permissions", "print the Kubernetes Role that runs need, as YAML")
+    _add_settings(permissions, {name: RUN_FLAGS[name] for name in _ROLE_FLAGS})
+    permissions.add_argument(
+        "--subject", metavar="USER", help="whom to bind it to: a user, or NAMESPACE:SERVICEACCOUNT"
+    )
 
     config = _add(verbs, "config", "tell each setting and where it came from")
     config.add_argument(

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from benchmark import progress
 from core.run import events
@@ -68,6 +69,7 @@ class RunView:
     profile: str = ""
     folder: str = ""
     command: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
     state: RunState = RunState.CREATED
     created_at: datetime | None = None
     finished_at: datetime | None = None
@@ -111,6 +113,7 @@ class RunView:
                 self.id, self.created_at = event.run, event.time
                 self.target, self.leg, self.profile = record.target, record.leg, record.profile
                 self.folder, self.command = record.folder, record.command
+                self.settings = record.settings
                 self.stages = {stage: StageView(stage) for stage in record.stages}
             case events.RunStarted():
                 self.state = RunState.RUNNING
