@@ -88,8 +88,9 @@ class Settings(Record):
     kubeconfig: Text | None = None
     """kubernetes: the kubeconfig file, or several joined by colons. Default: $KUBECONFIG, else
     ~/.kube/config."""
-    namespace: str = Field(default="default", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
-    """kubernetes: the namespace in which everything is created. It must exist."""
+    namespace: str | None = Field(default=None, pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+    """kubernetes: the namespace in which everything is created; it must exist. Default: the
+    context's, else `default`."""
     image: Text | None = None
     """kubernetes: REGISTRY/REPOSITORY to build into and push to; with a tag or a digest an image
     that is there already."""
@@ -118,6 +119,9 @@ class Settings(Record):
     https address of a manifest with a DaemonSet."""
     start_minutes: int = Field(default=20, ge=1, le=1440)
     """kubernetes: how long to wait for drivers, and then for the pod to start."""
+    name_suffix: str | None = Field(default=None, pattern=r"^[a-z0-9]([a-z0-9-]{0,24}[a-z0-9])?$")
+    """kubernetes: added to the Job's name and to the results' folder, so that several runs of one
+    leg can stand side by side."""
     job_minutes: int | None = Field(default=None, ge=1, le=10080)
     """kubernetes: the Job's hard end. Default: three times what the plan takes, and 10 more."""
     hold_minutes: int = Field(default=30, ge=1, le=1440)
@@ -129,6 +133,11 @@ class Settings(Record):
     """Where results go, relative to the working directory."""
     state_dir: Folder = Path("~/.local/state/gpubench-tui")
     """Where the journal is. Default: $XDG_STATE_HOME/gpubench-tui."""
+
+
+def published_as(leg: str, name_suffix: str | None) -> str:
+    """Return the folder, beside the runs, of a leg's latest good results."""
+    return f"{leg}-{name_suffix}" if name_suffix else leg
 
 
 def differing(settings: Settings) -> dict[str, Any]:

@@ -46,6 +46,18 @@ class Followed:
         """Return whether the run, or a teardown of it, is at work: times go on."""
         return self.running or self.view.tearing_down
 
+    @property
+    def collectable(self) -> bool:
+        """Return whether results that were not collected may still be in a pod."""
+        view = self.view
+        return (
+            view.target != "local"
+            and self.state is not None
+            and self.state.ended
+            and not view.result_file
+            and any(kind == "job" and found.exists for (kind, _), found in view.resources.items())
+        )
+
 
 @dataclass
 class ConsoleState:

@@ -2,58 +2,53 @@
 
 from __future__ import annotations
 
-import shlex
+import os
 
-from core.cli.following import display_for, follow_to_end
 from core.cli.opening import open_journal, settings_of
-from core.cli.parser import Options, run_arguments
-from core.run.launch import NewRun, create_run, start_process
-from core.run.pipeline import Pipeline
-from core.run.process import utc_now
-from core.settings import Settings, differing
-from core.targets.local import local_stages
+from core.cli.parser import Options
+from core.cli.starting import see_through, start_run
+from core.errors import ExitCode, SettingsError
+from core.settings import Settings
 from core.targets.planning import plan_of
+from core.targets.registry import resolved
 
 
 def execute(options: Options) -> int:
-    """Start a run. Returns the run's exit code, or 0 at once with --detach."""
+    """Start a run, or one for each value of a node label. Returns the runs' exit code, or 0 at
+    once with --detach; with --dry-run print what would be put on the cluster.
+    """
     settings = settings_of(options)
     with open_journal(settings) as journal:
-        plan, note = plan_of(settings, journal)
-        run = create_run(
-            journal,
-            NewRun(
-                target=settings.target,
-                leg=settings.leg,
-                plan=plan,
-                stages=Pipeline(local_stages(journal)).order,
-                results_dir=settings.results_dir,
-                command=equivalent_command(settings),
-                note=note,
-            ),
-            utc_now,
-        )
-        process = start_process(
-            journal,
-            run,
-            (
-                *("_execute", run.id, "--results-dir", str(settings.results_dir)),
-                *("--state-dir", str(settings.state_dir)),
-            ),
-        )
-        if options.detach:
-            print(run.id)
-            # The process is left alone on purpose; Popen would complain.
-            process.returncode = 0
-            return 0
-        code = follow_to_end(journal, run.id, display_for(options), stop_on_interrupt=True)
-        # Its last event is in the journal before STATUS.md is written.
-        process.wait()
-        return code
+        wanted = _each(settings, options.each) if options.each is not None else [settings]
+        if options.dry_run:
+            for each in wanted:
+                plan, _note = plan_of(each, journal)
+                print(_manifest(each, plan), end="")
+            return ExitCode.DONE
+        return see_through(journal, [start_run(each, journal) for each in wanted], options)
 
 
-def equivalent_command(settings: Settings) -> str:
-    """Return the headless command that starts the same run, also where no variable and no
-    configuration file says anything.
-    """
-    return shlex.join(["gpubench-tui", "--no-ui", *run_arguments(differing(settings))])
+def _each(settings: Settings, label: str) -> list[Settings]:
+    import asyncio
+
+    if settings.target != "kubernetes":
+        raise SettingsError(
+            "--each makes a run for each kind of node, and only a cluster has several.",
+            "Add --target kubernetes, or leave it out.",
+        )
+    from core.targets.kubernetes.spreading import one_for_each
+
+    return asyncio.run(one_for_each(resolved(settings, os.environ), label))
+
+
+def _manifest(settings: Settings, plan: object) -> str:
+    from benchmark.plan import Plan
+    from core.targets.kubernetes.manifest import manifest
+
+    assert isinstance(plan, Plan)
+    if settings.target != "kubernetes":
+        raise SettingsError(
+            "--dry-run shows what a run puts on a cluster; target local puts nothing anywhere.",
+            "Add --target kubernetes, or leave it out.",
+        )
+    return manifest(resolved(settings, os.environ), plan)

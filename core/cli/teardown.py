@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import sys
 
-from core.cli.following import Plain, Silent
 from core.cli.opening import open_journal, settings_of
+from core.cli.output import Output
 from core.cli.parser import Options
 from core.errors import ExitCode, InputError
-from core.run.events import Event
 from core.run.process import utc_now
 from core.run.teardown import Teardown, TeardownPlan
+from core.targets.registry import hands_of
 from core.text import columns, harmless
 
 
 def execute(options: Options) -> int:
     """Tear down; with --dry-run tell what that would do. Returns 5 when something may be left."""
     with open_journal(settings_of(options)) as journal:
-        teardown = Teardown(journal, journal.run(options.run), utc_now, take=_Output(options).take)
+        run = journal.run(options.run)
+        take = Output(options).take
+        teardown = Teardown(journal, run, utc_now, hands=hands_of(journal, run), take=take)
         plan = teardown.plan()
         if options.dry_run:
             _print_plan(plan, options.format)
@@ -43,31 +44,6 @@ def _demand_confirmation(plan: TeardownPlan, given: str | None) -> None:
             "must be confirmed by name; nothing was changed.",
             f"Type: {plan.command}",
         )
-
-
-class _Output:
-    """Events on stdout, words on stderr. A reader that goes away stops neither."""
-
-    def __init__(self, options: Options) -> None:
-        self._display = Silent() if options.quiet else Plain()
-        self._events = options.events or options.quiet or not sys.stdout.isatty()
-
-    def take(self, line: str, event: Event) -> None:
-        if self._events:
-            try:
-                print(line, flush=True)
-            except OSError:
-                _to_nowhere(1)
-        try:
-            self._display.show(event)
-        except OSError:
-            _to_nowhere(2)
-
-
-def _to_nowhere(descriptor: int) -> None:
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, descriptor)
-    os.close(nowhere)
 
 
 def _print_plan(plan: TeardownPlan, form: str) -> None:

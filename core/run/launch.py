@@ -6,10 +6,11 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from benchmark.errors import writing
 from benchmark.plan import Plan
@@ -36,6 +37,8 @@ class NewRun:
     """The headless command that does the same."""
     note: str = ""
     """What a reader should know of how the plan was made."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Every setting, as JSON has it: the run's process and its teardown read them again."""
 
 
 def create_run(journal: Journal, new: NewRun, clock: Callable[[], datetime]) -> Run:
@@ -74,6 +77,7 @@ def create_run(journal: Journal, new: NewRun, clock: Callable[[], datetime]) -> 
             stages=new.stages,
             command=new.command,
             note=new.note,
+            settings=dict(new.settings),
         ),
         time=now,
     )

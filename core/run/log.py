@@ -27,9 +27,11 @@ class RunLog:
             # Unbuffered appends: a kill loses no line, and a line is never split.
             self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
-    def write(self, source: str, text: str) -> None:
-        """Append one line: its time in UTC, its source, its text."""
-        stamp = self._clock().isoformat(timespec="milliseconds")
+    def write(self, source: str, text: str, time: datetime | None = None) -> None:
+        """Append one line: its time in UTC, its source, its text. ``time`` is when the line was
+        written, where its source says it; by default now.
+        """
+        stamp = (time or self._clock()).isoformat(timespec="milliseconds")
         with writing(self._path):
             line = f"{stamp} [{source}] {harmless(text)}\n".encode()
             while line:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +23,13 @@ from core.run.events import (
 )
 
 
+class LogWriter(Protocol):
+    """Writes one line of a source."""
+
+    def __call__(self, source: str, text: str, time: datetime | None = None) -> None:
+        """Append it. ``time`` is when it was written, where its source says so."""
+
+
 @dataclass(frozen=True, slots=True)
 class StageContext:
     """What a stage may use of the run."""
@@ -33,8 +41,8 @@ class StageContext:
     plan: Plan
     emit: Callable[[AnyRecord], None]
     """Adds an event of this stage to the stream."""
-    log: Callable[[str, str], None]
-    """Adds a line to deployment.log: source, text."""
+    log: LogWriter
+    """Adds a line to deployment.log."""
 
 
 class StageWork(Protocol):

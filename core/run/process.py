@@ -8,8 +8,8 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,9 +32,12 @@ from core.run.log import LOG_FILE, RunLog
 from core.run.narrate import sentence
 from core.run.pipeline import Pipeline, StageContext
 from core.run.status import STATUS_FILE, status_markdown
+from core.run.teardown import Hand, Teardown
 from core.run.view import RunView
 
 Clock = Callable[[], datetime]
+Unwind = Callable[[RunState], Mapping[str, Hand] | None]
+"""Given how the run ended: the hands that remove what it created, None to leave that standing."""
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Blocked while a run cannot answer them: before its pipeline runs, and after."""
@@ -57,7 +60,13 @@ class RunProcess:
     """Runs one run of the journal in this process."""
 
     def __init__(
-        self, journal: Journal, run: Run, pipeline: Pipeline, results_dir: Path, clock: Clock
+        self,
+        journal: Journal,
+        run: Run,
+        pipeline: Pipeline,
+        results_dir: Path,
+        clock: Clock,
+        unwind: Unwind = lambda _state: None,
     ) -> None:
         self._journal = journal
         self._run = run
@@ -65,6 +74,7 @@ class RunProcess:
         self._pipeline = pipeline
         self._results_dir = results_dir
         self._clock = clock
+        self._unwind = unwind
         self._log = RunLog(run.folder / LOG_FILE, clock)
         self._view = RunView.of(journal.events(run.id))
         self._started = time.monotonic()
@@ -106,6 +116,13 @@ class RunProcess:
         loop.add_signal_handler(signal.SIGHUP, lambda: None)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         try:
+            # Asked to stop once more, what is being removed is still removed.
+            return await self._unwound(await self._worked(work))
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+
+    async def _worked(self, work: asyncio.Future[None]) -> _Ending:
+        try:
             await work
         except asyncio.CancelledError:
             return self._interrupted()
@@ -115,9 +132,30 @@ class RunProcess:
                 # What fails while it is being stopped is no failure of the run.
                 return self._interrupted()
             return _Ending(RunState.FAILED, problem.exit_code, problem.sentence, problem.remedy)
-        finally:
-            signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         return _Ending(RunState.DONE, ExitCode.DONE, "The run is done.")
+
+    async def _unwound(self, ending: _Ending) -> _Ending:
+        """Remove what the run created, and return how it ended when that is known too."""
+        hands = self._unwind(ending.state)
+        if hands is None:
+            return ending
+        finished = await Teardown(
+            self._journal,
+            self._run,
+            self._clock,
+            hands=hands,
+            take=lambda _line, event: self._take(event),
+            from_within=True,
+        ).execute()
+        if not finished.left:
+            return ending
+        names = ", ".join(f"{left.kind} {left.name}" for left in finished.left)
+        return replace(
+            ending,
+            exit_code=ending.exit_code or ExitCode.CLEANUP_INCOMPLETE,
+            sentence=f"{ending.sentence} Not proved gone: {names}.",
+            remedy=f"gpubench-tui --no-ui teardown {self._run.id} tries again. {ending.remedy}",
+        )
 
     def _interrupted(self) -> _Ending:
         return _Ending(
@@ -154,21 +192,31 @@ class RunProcess:
         )
 
     def _emit(self, stage: Stage | None, record: AnyRecord) -> None:
-        event = self._journal.append(
-            self._run.id,
-            record,
-            time=self._clock(),
-            stage=stage,
-            log_position=self._log.position,
+        self._take(
+            self._journal.append(
+                self._run.id,
+                record,
+                time=self._clock(),
+                stage=stage,
+                log_position=self._log.position,
+            )
         )
+
+    def _take(self, event: Event) -> None:
         self._view.apply(event)
         # Both are views: the journal has what they would say when the disk is full.
         with contextlib.suppress(ProblemError):
             if text := sentence(event):
+                stage = event.stage
                 self._log.write(str(stage or "run"), text.removeprefix(f"[{stage}] "))
             if _changes_status(event):
                 write_atomically(self._run.folder / STATUS_FILE, status_markdown(self._view))
 
 
 def _changes_status(event: Event) -> bool:
-    return event.record.event not in ("measurement_progressed", "measurement_phase_entered")
+    return event.record.event not in (
+        "measurement_progressed",
+        "measurement_phase_entered",
+        "stage_progressed",
+        "part_changed",
+    )

@@ -35,7 +35,7 @@ from core.run.events import (
 from core.run.journal import Journal, Run
 from core.run.liveness import this_host
 from core.run.log import LOG_FILE
-from core.run.processes import PROCESS, ProcessHand, identity_text
+from core.run.processes import PROCESS, identity_text
 from core.run.status import STATUS_FILE, status_markdown
 from core.run.stopping import STOP_PATIENCE_S, ask_to_end, ended, process_of, send
 from core.run.view import ResourceView, RunView
@@ -56,11 +56,6 @@ class Hand(Protocol):
 
     async def gone(self, resource: ResourceView) -> str | None:
         """Ask whether it is gone: the proof, or None when it is there. Raises ProblemError."""
-
-
-def hands_of(run: Run) -> dict[str, Hand]:
-    """Return the hands that this version has, by kind of resource."""
-    return {PROCESS: ProcessHand(run.id)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +101,13 @@ def teardown_plan(view: RunView, run: Run, state: RunState) -> TeardownPlan:
 
     ``state`` is the run's state now (:meth:`Journal.state_now`).
     """
-    removals = [resource for resource in reversed(view.resources.values()) if resource.exists]
-    if (process := _run_process(run, state)) is not None:
-        removals.insert(0, process)
-    return TeardownPlan(run.id, tuple(removals))
+    process = _run_process(run, state)
+    own = () if process is None else (process,)
+    return TeardownPlan(run.id, (*own, *_removals(view)))
+
+
+def _removals(view: RunView) -> tuple[ResourceView, ...]:
+    return tuple(resource for resource in reversed(view.resources.values()) if resource.exists)
 
 
 def _run_process(run: Run, state: RunState) -> ResourceView | None:
@@ -134,8 +132,9 @@ def _ignore(_line: str, _event: Event) -> None:
 class Teardown:
     """Tears one run down.
 
-    ``take`` gets every event that the run's stream has from now on, the run's own last ones among
-    them, as (the stored JSON line, the event).
+    ``hands`` are those that this version has, by kind of resource. ``take`` gets every event that
+    the run's stream has from now on, the run's own last ones among them, as (the stored JSON line,
+    the event). ``from_within``: it is the run itself that clears up, so its process stays.
     """
 
     def __init__(
@@ -144,14 +143,16 @@ class Teardown:
         run: Run,
         clock: Callable[[], datetime],
         *,
-        hands: Mapping[str, Hand] | None = None,
+        hands: Mapping[str, Hand],
         take: Callable[[str, Event], None] = _ignore,
         stop_patience_s: float = STOP_PATIENCE_S,
+        from_within: bool = False,
     ) -> None:
         self._journal = journal
         self._run = run
         self._clock = clock
-        self._hands = hands_of(run) if hands is None else hands
+        self._hands = hands
+        self._from_within = from_within
         self._take = take
         self._stop_patience_s = stop_patience_s
         stream = journal.events(run.id)
@@ -161,6 +162,8 @@ class Teardown:
     def plan(self) -> TeardownPlan:
         """Return what there is to remove now."""
         self._catch_up()
+        if self._from_within:
+            return TeardownPlan(self._run.id, _removals(self._view))
         run = self._journal.run(self._run.id)
         return teardown_plan(self._view, run, self._journal.state_now(run, self._clock()))
 

@@ -13,12 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from benchmark.errors import OutputError, writing
 from benchmark.files import write_atomically
 from benchmark.process import ASKED_BY, environment_of_child
-from benchmark.progress import Failed, Finished, parse_progress
 from benchmark.results import RESULT_FILE, read_result
 from core.errors import StageError, WorkError
 from core.run.events import (
@@ -39,6 +36,7 @@ from core.run.processes import (
     process_intended,
 )
 from core.run.view import ResourceView
+from core.targets.words import BenchmarkWords
 
 PLAN_FILE = "plan.json"
 _BENCHMARK = "benchmark"
@@ -67,7 +65,7 @@ class Preflight:
         """Emit one check a condition. Raises StageError when a required one is not met."""
         checks = [
             _check_modules(),
-            _check_disk(context.folder),
+            check_disk(context.folder),
             _check_files(context),
             self._check_other_runs(context),
         ]
@@ -117,7 +115,8 @@ def _check_modules() -> StageChecked:
     )
 
 
-def _check_disk(folder: Path) -> StageChecked:
+def check_disk(folder: Path) -> StageChecked:
+    """Return whether a run's folder has room for what a run writes."""
     free = shutil.disk_usage(folder).free
     return StageChecked(
         name=_DISK_SPACE,
@@ -180,13 +179,13 @@ async def _benchmark(context: StageContext, plan_file: Path, resource: ResourceV
     )
     assert process.stdout is not None
     assert process.stderr is not None
-    said = _Said()
+    said = BenchmarkWords(context)
     try:
         if (identity := identify(process.pid)) is not None:
             resource.identity = identity_text(identity)
             context.emit(ResourceCreated(kind=PROCESS, name=_BENCHMARK, identity=resource.identity))
         await asyncio.gather(
-            _each_line(process.stdout, lambda line: said.hear(line, context)),
+            _each_line(process.stdout, said.hear),
             _each_line(process.stderr, lambda line: context.log("benchmark", line)),
         )
         status = await process.wait()
@@ -205,38 +204,6 @@ async def _note_gone(context: StageContext, resource: ResourceView) -> None:
         proof = await hand.gone(resource)
     if proof:
         context.emit(ResourceDeleted(kind=PROCESS, name=_BENCHMARK, proof=proof))
-
-
-class _Said:
-    """What the benchmark said of its own end."""
-
-    def __init__(self) -> None:
-        self._failed: Failed | None = None
-        self._finished: Finished | None = None
-
-    def hear(self, line: str, context: StageContext) -> None:
-        try:
-            record = parse_progress(line)
-        except ValidationError:
-            context.log("benchmark", line)
-            return
-        if isinstance(record, Failed):
-            self._failed = record
-        elif isinstance(record, Finished):
-            self._finished = record
-        context.emit(record)
-
-    def conclude(self, status: int) -> str:
-        if self._failed is not None:
-            failed = self._failed
-            raise StageError(failed.sentence, failed.remedy, exit_code=failed.exit_code)
-        if status != 0 or self._finished is None:
-            raise StageError(
-                f"The benchmark ended with status {status} and said nothing of why.",
-                "Its last words are in deployment.log.",
-            )
-        void = f", {self._finished.void} void" if self._finished.void else ""
-        return f"{self._finished.good} measurements good{void}"
 
 
 async def _each_line(stream: asyncio.StreamReader, take: Callable[[str], None]) -> None:
@@ -270,6 +237,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 class Results:
     """Checks the result file and makes it the leg's latest."""
 
+    published_as: str = ""
+    """The folder beside ``runs`` that leads to the run; by default the leg."""
     stage: Stage = Stage.RESULTS
     needs: frozenset[Stage] = frozenset({Stage.JOB})
 
@@ -282,7 +251,7 @@ class Results:
         """
         path = context.folder / RESULT_FILE
         result = await asyncio.to_thread(read_result, path)
-        latest = publish(context.folder, context.results_dir / context.leg)
+        latest = publish(context.folder, context.results_dir / (self.published_as or context.leg))
         void = sum(measurement.void for measurement in result.benchmarks)
         context.emit(
             ResultsStored(

@@ -12,7 +12,7 @@ from benchmark.results import RESULT_FILE, Result, read_result
 from core.errors import SettingsError
 from core.run.journal import Journal
 from core.run.locate import locate_result
-from core.settings import Settings
+from core.settings import Settings, published_as
 
 _OVERRIDES = (
     "repeats",
@@ -41,6 +41,9 @@ def plan_of(settings: Settings, journal: Journal) -> tuple[Plan, str]:
         if given is not None:
             # Paths must mean the same to the run's own process.
             values[name] = _absolute(given) if name in ("weights", "dataset") else given
+    if settings.target == "kubernetes" and values["device"] == "auto":
+        # Who asks for a GPU must not be given a CPU's figures because a driver was missing.
+        values["device"] = "cuda" if settings.gpus else "cpu"
     plan = make_plan(values, f"profile {settings.profile}")
     rates, note = _arrival_rates(settings, plan, journal)
     if rates:
@@ -82,7 +85,8 @@ def _arrival_rates(
 
 
 def _rates_of_baseline(settings: Settings, needed: set[str]) -> tuple[dict[str, float], str]:
-    path = settings.results_dir / "baseline" / RESULT_FILE
+    folder = published_as("baseline", settings.name_suffix)
+    path = settings.results_dir / folder / RESULT_FILE
     if not path.exists():
         return {}, "There is no baseline yet: Server arrival rates come from this run's own rates."
     try:

@@ -51,6 +51,8 @@ def values_of(annotation: Any) -> st.SearchStrategy[Any]:
         return st.one_of(*map(values_of, arguments))
     if origin is Literal:
         return st.sampled_from(arguments)
+    if origin is dict:
+        return st.dictionaries(texts, st.one_of(texts, st.integers(-(2**53), 2**53), st.none()))
     if origin is tuple:
         return st.lists(values_of(arguments[0]), max_size=4).map(tuple)
     if issubclass(annotation, Enum):

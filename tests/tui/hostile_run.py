@@ -91,7 +91,7 @@ def resources(usd_per_hour: float) -> list[AnyRecord]:
     """Things that a run left, of every kind that the console knows a command for."""
     return [
         record
-        for kind in ("cluster", "job", "process", NASTY)
+        for kind in ("cluster", "job", "pod", "daemonset", "process", NASTY)
         for record in (
             events.ResourceIntended(
                 kind=kind,
@@ -138,7 +138,8 @@ def write_run(place: Path, number: int, records: list[AnyRecord], *, usd_per_hou
                 words = ["gpubench-tui", "--no-ui", "run", "--leg", NASTY, "--profile", NASTY]
                 # The first one's has quotes that no shell could read.
                 command = shlex.join(words) if number > 1 else f"gpubench-tui 'run --leg {NASTY}"
-                found = found.model_copy(update={"command": command})
+                settings = dict.fromkeys(("context", "kubeconfig", "namespace"), NASTY)
+                found = found.model_copy(update={"command": command, "settings": settings})
             journal.append(run.id, found, time=event.time, stage=event.stage)
         for record in [*resources(usd_per_hour), *records]:
             journal.append(run.id, record, time=NOW, stage=Stage.JOB)
@@ -165,6 +166,20 @@ def live_records() -> list[AnyRecord]:
         events.StageStarted(),
         events.StageChecked(name=NASTY, passed=False, detail=NASTY, remedy=NASTY),
         events.StageProgressed(done=1, total=2, unit=NASTY, detail=NASTY),
+        events.PartChanged(kind="pod", name=NASTY, state="waiting", detail=NASTY),
+        events.PartChanged(kind=NASTY, name=f"{NASTY} {LONG}", state="failed", detail=LONG),
+        *(
+            events.PartChanged(
+                kind="layer",
+                name=f"{name} {NASTY}",
+                state="working",
+                detail=NASTY,
+                done=1,
+                total=0,
+                unit=unit,
+            )
+            for name, unit in enumerate((NASTY, "bytes"))
+        ),
         events.CostMetered(
             usd_per_hour=0.54, spent_usd=0.1, projected_usd=0.3, budget_usd=1, source=NASTY
         ),

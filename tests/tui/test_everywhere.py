@@ -144,7 +144,7 @@ class TestLookingDeeper:
             await pilot.press("enter")
             await until_shown(pilot, "4 checks passed")
             await pilot.press("c")
-            await until_shown(pilot, "Copy a command", "start it again")
+            await until_shown(pilot, "Copy a command", "start one like it")
             await pilot.press("enter")
             await until(pilot, lambda: pilot.app.clipboard.startswith("gpubench-tui --no-ui run"))
 

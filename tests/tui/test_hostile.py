@@ -89,6 +89,8 @@ async def test_every_page_of_a_hostile_result_only_prints(
         await pilot.press("enter")
         await shown(pilot, "✗ failed", "[@click=app.quit]")
         await pilot.press("R")
+        await shown(pilot, "Run it again?", "[bold red]x[/] [/]")
+        await pilot.press("n", "A")
         await shown(pilot, "start a run", "[bold red]x[/] [/]")
         await pilot.press("f3", "f2", "escape", "i")
         await shown(pilot, "samples/s", "leg baseline", "[bold red]x[/]")

@@ -62,12 +62,51 @@ class TestForm:
     ) -> None:
         from core.cli.parser import RUN_FLAGS
 
-        async with open_console(size=(120, 60)) as pilot:
+        async with open_console(size=(120, 90), GPUBENCH_TARGET="kubernetes") as pilot:
+            await until_shown(pilot, "Enter  ")
+            await pilot.press("r")
+            await until_shown(pilot, "gpus")
+            await pilot.press("f3")
+            await until_shown(pilot, *(name.replace("_", " ") for name in RUN_FLAGS))
+
+    async def test_settings_of_a_target_are_there_when_it_is_chosen(
+        self, open_console: OpenConsole
+    ) -> None:
+        async with open_console(size=(120, 90), GPUBENCH_NAMESPACE="benchmarks") as pilot:
             await until_shown(pilot, "Enter  ")
             await pilot.press("r")
             await until_shown(pilot, "measurements  4")
             await pilot.press("f3")
-            await until_shown(pilot, *(name.replace("_", " ") for name in RUN_FLAGS))
+            await until_shown(pilot, "memory format")
+            for name in ("context", "namespace", "runtime class"):
+                assert f" {name} " not in screen_text(pilot)
+            await pilot.press("f2")
+            # What is out of sight is no part of a run.
+            assert "namespace" not in pilot.app.clipboard
+            await pilot.press("shift+tab", "enter", "down", "enter")
+            await until_shown(pilot, " context ", " namespace ", " runtime class ")
+            await pilot.press("f2")
+            assert "--target kubernetes" in pilot.app.clipboard
+            assert "--namespace benchmarks" in pilot.app.clipboard
+
+    async def test_the_settings_of_kubernetes_that_most_people_set_come_first(
+        self, open_console: OpenConsole
+    ) -> None:
+        async with open_console(size=(80, 24), GPUBENCH_TARGET="kubernetes") as pilot:
+            await until_shown(pilot, "Enter  ")
+            await pilot.press("r")
+            await until_shown(pilot, "context", "namespace", "image", "gpus", "leg")
+            assert "runtime class" not in screen_text(pilot)
+
+    async def test_what_a_cluster_of_ones_own_costs_is_not_said_to_be_nothing(
+        self, open_console: OpenConsole
+    ) -> None:
+        environment = {"GPUBENCH_TARGET": "kubernetes", "GPUBENCH_IMAGE": "registry.example/x"}
+        async with open_console(size=(200, 60), **environment) as pilot:
+            await until_shown(pilot, "Enter  ")
+            await pilot.press("r")
+            await until_shown(pilot, "measurements  4", "the cluster is yours")
+            assert "nothing is billed" not in screen_text(pilot)
 
     async def test_the_command_is_copied(self, open_console: OpenConsole) -> None:
         async with open_console() as pilot:
@@ -80,7 +119,7 @@ class TestForm:
                 == "gpubench-tui --no-ui run --target local --leg xen --profile quick"
             )
 
-    async def test_a_run_again_has_the_settings_of_the_first(
+    async def test_the_form_can_begin_with_the_settings_of_a_run(
         self, open_console: OpenConsole, state: Path, results: Path
     ) -> None:
         replay(state, results, "xen")
@@ -88,7 +127,7 @@ class TestForm:
             await until_shown(pilot, "✓ done")
             await pilot.press("enter")
             await until_shown(pilot, "4 checks passed")
-            await pilot.press("R")
+            await pilot.press("A")
             await until_shown(pilot, "start a run", "--leg xen")
 
     async def test_the_time_comes_from_earlier_runs_where_there_are_any(

@@ -16,8 +16,11 @@ from core.settings import Settings
 if TYPE_CHECKING:
     from core.targets.expectation import Expectation
 
-# What most people set; the rest is a key away.
-_COMMON = ("target", "leg", "profile", "repeats", "device", "weights")
+# What most people set, in this order; the rest is a key away.
+_COMMON = (
+    *("target", "context", "namespace", "image", "gpus"),
+    *("leg", "profile", "repeats", "device", "weights"),
+)
 # Shown although they are the defaults: one wants to see what will run.
 _SHOWN = ("target", "leg", "profile")
 _SUGGESTIONS = {
@@ -43,6 +46,12 @@ class Field:
     placeholder: str
     """What it is when it is left empty."""
     common: bool
+    target: str
+    """The target that it is a setting of; empty: of all."""
+
+    def concerns(self, target: str) -> bool:
+        """Return whether a run on this target heeds it."""
+        return not self.target or self.target == target
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,24 @@ def _choices(annotation: Any) -> tuple[str, ...]:
     return ()
 
 
+_TARGETS = _choices(Settings.model_fields["target"].annotation)
+
+
+def _target_of(name: str) -> str:
+    """Return the target that a setting's docstring names before its first colon."""
+    first = (Settings.model_fields[name].description or "").partition(":")[0]
+    return first if first in _TARGETS else ""
+
+
+def _placeholder(name: str, default: Any) -> str:
+    if default is not None:
+        return str(default)
+    # The setting's docstring ends with it where it is not the profile's.
+    said = (Settings.model_fields[name].description or "").partition("Default: ")[2]
+    text = " ".join(said.split()).removesuffix(".")
+    return text or ("" if _target_of(name) else "the profile's")
+
+
 def _field(name: str, text: str) -> Field:
     setting = Settings.model_fields[name]
     default = setting.get_default()
@@ -77,12 +104,16 @@ def _field(name: str, text: str) -> Field:
         help=text,
         choices=_choices(setting.annotation),
         suggestions=_SUGGESTIONS.get(name, ()),
-        placeholder="the profile's" if default is None else str(default),
+        placeholder=_placeholder(name, default),
         common=name in _COMMON,
+        target=_target_of(name),
     )
 
 
-FIELDS = tuple(_field(name, text) for name, text in RUN_FLAGS.items())
+FIELDS = tuple(
+    _field(name, RUN_FLAGS[name])
+    for name in (*_COMMON, *(name for name in RUN_FLAGS if name not in _COMMON))
+)
 
 
 def usual_values(settings: Settings) -> dict[str, str]:

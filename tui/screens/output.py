@@ -14,6 +14,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.text import harmless
+from tui.background import headless_command
 from tui.commands import OUTPUT, bindings
 from tui.page import Page
 from tui.widgets.drawing import MUTED
@@ -61,16 +62,27 @@ class OutputScreen(Page):
 
     def action_copy_command(self) -> None:
         """Copy the commands."""
-        text = "\n".join(shlex.join(command.command) for command in self._commands)
-        self.console_app.copy(text, "the commands")
+        self.console_app.copy("\n".join(map(self._line, self._commands)), "the commands")
+
+    def _line(self, entry: Equivalent) -> str:
+        """Return a command as it is typed."""
+        if entry.own:
+            return self.console_app.command_line(*entry.command)
+        return shlex.join(entry.command)
+
+    def _program(self, entry: Equivalent) -> Sequence[str]:
+        """Return a command as it is started."""
+        if entry.own:
+            return headless_command([*entry.command, *self.console_app.places()])
+        return entry.command
 
     @work(group="output", exclusive=True, exit_on_error=False)
     async def _ask(self) -> None:
         parts = []
         for entry in self._commands:
-            parts.append(Content.styled(f"$ {harmless(shlex.join(entry.command))}", "bold"))
+            parts.append(Content.styled(f"$ {harmless(self._line(entry))}", "bold"))
             try:
-                answer = await self.console_app.run_command(entry.command, _PATIENCE_S)
+                answer = await self.console_app.run_command(self._program(entry), _PATIENCE_S)
             except TimeoutError:
                 parts.append(
                     Content.styled(

@@ -6,7 +6,7 @@ import os
 import shlex
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -17,6 +17,7 @@ from core.text import duration, harmless
 from tui.commands import RUN, bindings
 from tui.log.panel import LogPanel
 from tui.log.view import LogView
+from tui.messages import HeadlessAnswered
 from tui.page import NARROW, Page
 from tui.widgets.drawing import mark, money
 from tui.widgets.keys import Keys
@@ -26,10 +27,18 @@ from tui.widgets.stage_panel import StagePanel
 from tui.widgets.title import Banner, Title
 
 if TYPE_CHECKING:
+    from core.report.equivalents import Equivalent
     from core.run.journal import Run
+    from core.run.view import RunView
     from tui.state import Followed
 
 _PANES = ("stages", "measurement", "machine", "log")
+# Lines of what stands beside a stage's parts: the machine's pane with the least that it takes, and
+# a stage without parts.
+_MACHINE_LINES = 6
+_STAGE_LINES, _NARROW_STAGE_LINES = 4, 3
+_LEAST_ROOM = 4
+_PLACE = ("context", "namespace")
 
 
 class RunScreen(Page):
@@ -41,7 +50,10 @@ class RunScreen(Page):
     def __init__(self, run: Run) -> None:
         super().__init__()
         self._run = run
-        self._noticed: dict[str, str] = {}
+        self._asked = ""
+        """The headless verb whose answer is awaited."""
+        self._new_run = ""
+        """The id of the run that a re-run started, until it is in the list."""
 
     def compose(self) -> ComposeResult:
         """Lay the page out; a narrow terminal shows one pane at a time."""
@@ -88,6 +100,10 @@ class RunScreen(Page):
     def _followed(self) -> Followed:
         return self.console_app.follow(self._run.id)
 
+    def on_resize(self, _event: events.Resize) -> None:
+        """Give the stages the room that there is now."""
+        self.call_after_refresh(self.state_changed)
+
     def _tick(self) -> None:
         followed = self.state.followed
         if self.is_current and followed is not None and followed.at_work:
@@ -97,6 +113,8 @@ class RunScreen(Page):
         """Show the run as it is now."""
         followed = self.state.followed
         if followed is None or followed.run_id != self._run.id or not self.is_mounted:
+            return
+        if self._open_new_run():
             return
         self.query_one(Banner).show(
             self.state.refusal or followed.trouble or self._ending(followed)
@@ -143,18 +161,36 @@ class RunScreen(Page):
             parts.append(f"{money(view.cost.spent_usd)} at {money(view.cost.usd_per_hour)}/h")
         if not followed.complete:
             parts.append("reading ...")
+        place = [f"{name} {value}" for name in _PLACE if (value := view.settings.get(name))]
+        if view.target != "local" and self.app.size.width >= NARROW:
+            parts.append(", ".join(place))
         self.query_one(Title).show(*(part for part in parts if part))
 
     def _show_stages(self, followed: Followed) -> None:
         pane = self.query_one("#pane-stages")
         now = self.console_app.clock()
+        room = self._room_for_parts(followed.view)
+        wanted = None
         for stage, view in followed.view.stages.items():
             found = pane.query(f"#stage-{stage}").results(StagePanel)
             panel = next(iter(found), None)
             if panel is None:
                 panel = StagePanel(str(stage))
                 pane.mount(panel)
-            panel.show(followed, view, now)
+            if panel.show(followed, view, now, room):
+                wanted = panel
+        if wanted is not None:
+            # Only when something begins or comes to wait: who scrolled stays there otherwise.
+            self.call_after_refresh(pane.scroll_to_widget, wanted, animate=False)
+
+    def _room_for_parts(self, view: RunView) -> int:
+        """Return about how many lines the parts of each stage that shows some can have."""
+        narrow = self.app.size.width < NARROW
+        height = self.query_one("#dashboard").size.height
+        others = _NARROW_STAGE_LINES if narrow else _STAGE_LINES
+        left = height - (0 if narrow else _MACHINE_LINES) - others * len(view.stages)
+        showing = sum(stage.state != "done" and bool(stage.parts) for stage in view.stages.values())
+        return max(_LEAST_ROOM, left // max(1, showing))
 
     # Panes of a narrow terminal.
 
@@ -223,6 +259,54 @@ class RunScreen(Page):
         stop_run(self.console_app, self._run)
 
     def action_rerun(self) -> None:
+        """Run it again, once it was confirmed, and go on to the new run."""
+        from tui.screens.confirm import ConfirmScreen
+
+        followed = self._followed()
+        old = "" if followed.view.target == "local" else " What it left there is removed first."
+        self.app.push_screen(
+            ConfirmScreen(
+                "Run it again?",
+                f"{harmless(self._run.id)}\nA new run with the same settings and plan starts."
+                f"{old}\n= {harmless(self.console_app.command_line('rerun', self._run.id))}",
+                "Run it",
+            ),
+            lambda yes: self._ask("rerun", "--detach") if yes else None,
+        )
+
+    def action_collect(self) -> None:
+        """Fetch the results that are still in the run's pod."""
+        self.console_app.say(f"Collecting the results of {self._run.id} ...")
+        self._ask("collect", "--quiet")
+
+    def _ask(self, verb: str, *flags: str) -> None:
+        self._asked = verb
+        self.console_app.headless([verb, self._run.id, *flags], self)
+        self.refresh_bindings()
+
+    def on_headless_answered(self, message: HeadlessAnswered) -> None:
+        """Say what came of it; the rest is in the journal."""
+        message.stop()
+        asked, self._asked = self._asked, ""
+        if message.code != 0:
+            self.console_app.warn(message.sentence)
+        elif asked == "collect":
+            self.console_app.say(f"The results of {self._run.id} are collected.")
+        elif words := message.out.split():
+            self._new_run = words[-1]
+        if self.is_whole:
+            self.state_changed()
+
+    def _open_new_run(self) -> bool:
+        """Go to the run that was started as soon as it is in the journal."""
+        found = self.state.run_named(self._new_run) if self._new_run else None
+        if found is None or not self.is_current:
+            return False
+        self._new_run = ""
+        self.app.switch_screen(RunScreen(found[0]))
+        return True
+
+    def action_form(self) -> None:
         """Open the form with this run's settings."""
         from tui.screens.start import StartScreen
 
@@ -248,7 +332,7 @@ class RunScreen(Page):
             (
                 entry.label,
                 self.console_app.command_line(*entry.command)
-                if entry.kind == "own"
+                if entry.own
                 else shlex.join(entry.command),
             )
             for entry in found
@@ -256,7 +340,7 @@ class RunScreen(Page):
         self.app.push_screen(ChooseScreen("Copy a command", options))
 
     def action_describe(self) -> None:
-        """Show what kubectl or gcloud say of the run's pod, job or cluster."""
+        """Show the run's Job, pod and nodes, its process, or its cluster."""
         self._show_equivalents("describe")
 
     def action_system_pods(self) -> None:
@@ -264,11 +348,9 @@ class RunScreen(Page):
         self._show_equivalents("system pods")
 
     def _show_equivalents(self, kind: str) -> None:
-        from core.report.equivalents import equivalents
         from tui.screens.output import OutputScreen
 
-        commands = [entry for entry in equivalents(self._followed().view) if entry.kind == kind]
-        if commands:
+        if commands := _commands(kind, self._followed().view):
             self.app.push_screen(OutputScreen(commands))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -283,17 +365,24 @@ class RunScreen(Page):
             return True if followed.view.result_file and first is not None else None
         if action == "stop":
             return True if followed.running else None
-        if action == "rerun":
-            return True if followed.view.command and not followed.running else None
+        if action == "form":
+            return True if followed.view.command else None
+        if action in ("rerun", "collect"):
+            possible = followed.collectable if action == "collect" else not followed.running
+            return True if possible and not self._asked else None
         if action in ("describe", "system_pods"):
-            return self._can_show("describe" if action == "describe" else "system pods", followed)
+            kind = "describe" if action == "describe" else "system pods"
+            return bool(_commands(kind, followed.view)) or None
         return True
-
-    def _can_show(self, kind: str, followed: Followed) -> bool | None:
-        from core.report.equivalents import equivalents
-
-        return any(entry.kind == kind for entry in equivalents(followed.view)) or None
 
     def run_on_screen(self) -> Run | None:
         """Return the run."""
         return self._run
+
+
+def _commands(kind: str, view: RunView) -> list[Equivalent]:
+    """Return what shows a run's things of this kind now; ours where it knows more than others'."""
+    from core.report.equivalents import equivalents
+
+    found = [entry for entry in equivalents(view) if entry.kind == kind]
+    return [entry for entry in found if entry.own] or found

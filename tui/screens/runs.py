@@ -135,7 +135,7 @@ class RunsScreen(Page):
         self.query_one("#run-details", Static).update(
             Content.assemble(
                 (f"{harmless(run.id)}\n", "bold"),
-                f"{state}{code}\n",
+                f"{state}{code}, target {harmless(run.target)}, leg {harmless(run.leg)}\n",
                 (harmless(str(run.folder)), MUTED),
             )
         )

@@ -64,7 +64,7 @@ class StartScreen(Page):
         with Horizontal(id="form"):
             with VerticalScroll(id="fields", can_focus=False):
                 for field in FIELDS:
-                    with Horizontal(classes="field" if field.common else "field rare"):
+                    with Horizontal(classes=_classes(field), id=f"row-{field.name}"):
                         yield Static(field.label, markup=False, classes="label")
                         yield self._editor(field)
                         yield Static(field.help, markup=False, classes="help")
@@ -105,16 +105,25 @@ class StartScreen(Page):
         self.set_class(
             any(field.name in self._given for field in FIELDS if not field.common), "all"
         )
+        self._show_fields()
         self._check_form()
 
-    def _values(self) -> dict[str, str]:
-        texts = {}
+    def _show_fields(self) -> None:
+        """Show what concerns the chosen target."""
+        target = self._value("target")
         for field in FIELDS:
-            editor = self.query_one(f"#field-{field.name}")
-            if isinstance(editor, Input):
-                texts[field.name] = editor.value.strip()
-            elif isinstance(editor, Select):
-                texts[field.name] = "" if editor.value is Select.NULL else str(editor.value)
+            self.query_one(f"#row-{field.name}").set_class(not field.concerns(target), "elsewhere")
+
+    def _value(self, name: str) -> str:
+        editor = self.query_one(f"#field-{name}")
+        if isinstance(editor, Input):
+            return editor.value.strip()
+        assert isinstance(editor, Select)
+        return "" if editor.value is Select.NULL else str(editor.value)
+
+    def _values(self) -> dict[str, str]:
+        target = self._value("target")
+        texts = {field.name: self._value(field.name) for field in FIELDS if field.concerns(target)}
         # All that is shown, and not only what differs: the configuration may change meanwhile.
         return {name: text for name, text in texts.items() if text}
 
@@ -127,6 +136,7 @@ class StartScreen(Page):
     @on(Select.Changed)
     def _changed(self) -> None:
         self._check = None
+        self._show_fields()
         self.query_one("#start", Button).disabled = True
         self._say(Content.styled("Checking ...", MUTED))
         self._check_form()
@@ -151,7 +161,9 @@ class StartScreen(Page):
             lines.append(Content.styled(harmless(check.problem), "$text-error"))
         elif check.expectation is not None:
             expected = check.expectation
-            cost = "nothing is billed" if expected.usd == 0 else f"about {money(expected.usd)}"
+            cost = f"about {money(expected.usd)}" if expected.usd else "nothing is billed"
+            if not expected.usd and self._value("target") != "local":
+                cost = "not known: the cluster is yours"
             lines += [
                 Content.assemble(("measurements  ", MUTED), f"{expected.measurements}"),
                 Content.assemble(
@@ -237,3 +249,7 @@ class StartScreen(Page):
             possible = self._check is not None and not self._check.problem and not self._starting
             return True if possible else None
         return True
+
+
+def _classes(field: Field) -> str:
+    return "field" if field.common else "field rare"

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from textual import events
 from textual.content import Content
 from textual.widgets import Static
 
 from core.text import duration, harmless
-from tui.widgets.drawing import MUTED, bar, mark
+from tui.widgets.drawing import MUTED, amount, bar, mark
+from tui.widgets.parts import part_lines
 
 if TYPE_CHECKING:
     from core.run.view import RunView, StageView
@@ -24,17 +26,42 @@ class StagePanel(Static):
     def __init__(self, stage: str) -> None:
         super().__init__(markup=False, classes="panel stage", id=f"stage-{stage}")
         self.border_title = stage
+        self._shown: tuple[Followed, StageView, datetime, int] | None = None
+        self._wanted: object = None
 
-    def show(self, followed: Followed, view: StageView, now: datetime) -> None:
-        """Show the stage as it is now."""
+    def show(self, followed: Followed, view: StageView, now: datetime, room: int) -> bool:
+        """Show the stage as it is now, its parts in about ``room`` lines.
+
+        Returns whether something began here, or came to wait or to fail, that should be seen.
+        """
         now_in = _state(followed, view)
         for state in ("waiting", "running", "done", "failed", "stopped", "died"):
             self.set_class(state == now_in, f"-{state}")
-        self.update(stage_content(followed, view, now))
+        self._shown = followed, view, now, room
+        self._draw()
+        troubled = {key for key, part in view.parts.items() if part.state in ("waiting", "failed")}
+        before, self._wanted = self._wanted, (now_in, len(troubled))
+        return now_in in ("running", "failed") and before != self._wanted
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Wrap anew; afterwards, for a layout that is under way does not heed another height."""
+        self.call_after_refresh(self._draw)
+
+    def _draw(self) -> None:
+        if self._shown is None:
+            return
+        followed, view, now, room = self._shown
+        width = self.content_size.width or self.app.size.width
+        content = stage_content(followed, view, now, width, room)
+        # Comparing is cheap; laying all panels out again is not.
+        if not isinstance(self.content, Content) or not content.is_same(self.content):
+            self.update(content)
 
 
-def stage_content(followed: Followed, view: StageView, now: datetime) -> Content:
-    """Return what a stage's panel says."""
+def stage_content(
+    followed: Followed, view: StageView, now: datetime, width: int, room: int
+) -> Content:
+    """Return what a stage's panel says in ``width`` cells, its parts in about ``room`` lines."""
     state = _state(followed, view)
     lines = [
         Content.assemble(
@@ -47,10 +74,16 @@ def stage_content(followed: Followed, view: StageView, now: datetime) -> Content
         lines += [
             Content.styled(harmless(view.sentence), "$text-error"),
             *([Content(harmless(view.remedy))] if view.remedy else []),
-            Content.styled("R runs it again, p opens the log", MUTED),
+            Content.styled(_help(followed, view), MUTED),
         ]
     elif view.summary:
         lines.append(Content.styled(harmless(view.summary), MUTED))
+    if state not in ("done", "stopped"):
+        # What a failed stage was still at is over; what it had, lacked or waited for explains it.
+        parts = [
+            part for part in view.parts.values() if state != "failed" or part.state != "working"
+        ]
+        lines += part_lines(parts, width, room)
     lines += [
         Content.assemble(
             ("! " if check.required else "note ", "$text-warning"),
@@ -60,6 +93,11 @@ def stage_content(followed: Followed, view: StageView, now: datetime) -> Content
         if not check.passed and state != "failed"
     ]
     return Content("\n").join(lines)
+
+
+def _help(followed: Followed, view: StageView) -> str:
+    collect = "C collects them, " if view.stage == "results" and followed.collectable else ""
+    return f"{collect}R runs it again, p opens the log"
 
 
 def _state(followed: Followed, view: StageView) -> str:
@@ -100,12 +138,6 @@ def _left(
 
 def _progress(run: RunView, view: StageView) -> list[Content]:
     progress = view.progress
-    if progress is not None:
-        figures = f" {progress.done:g}"
-        if progress.total is not None:
-            figures += f"/{progress.total:g}"
-        detail = harmless(f"{figures} {progress.unit}  {progress.detail}")
-        return [Content.assemble(bar(progress.done, progress.total, _BAR), detail)]
     if view.stage == "job" and run.total:
         done = len(run.measurements)
         return [
@@ -114,6 +146,10 @@ def _progress(run: RunView, view: StageView) -> list[Content]:
                 f" {done}/{run.total} measurements",
             )
         ]
+    if progress is not None:
+        figures = amount(progress.done, progress.total, progress.unit)
+        detail = harmless(f" {figures}  {progress.detail}")
+        return [Content.assemble(bar(progress.done, progress.total, _BAR), detail)]
     return []
 
 

@@ -9,13 +9,16 @@ from core.run.events import ResourceIntended
 from core.run.view import ResourceView, RunView
 
 
-def view_with(kind: str, name: str, location: str = "", identity: str = "") -> RunView:
+def view_with(
+    kind: str, name: str, location: str = "", identity: str = "", **settings: str
+) -> RunView:
     intended = ResourceIntended(
         kind=kind, name=name, location=location, delete_command=f"remove {name}"
     )
     return RunView(
         id="the-run",
         command="gpubench-tui --no-ui run --leg xen",
+        settings=settings,
         resources={(kind, name): ResourceView(intended, identity)},
     )
 
@@ -25,10 +28,12 @@ def commands(view: RunView, kind: str) -> list[str]:
 
 
 def test_our_own_are_the_words_after_no_ui() -> None:
-    own = commands(view_with("image", "x"), "own")
+    view = view_with("image", "x")
+    own = [shlex.join(entry.command) for entry in equivalents(view) if entry.own]
     assert own[0] == "run --leg xen"
     assert "teardown the-run" in own
     assert "stop the-run" in own
+    assert "rerun the-run" in own
 
 
 def test_a_cluster_is_described_where_it_is_with_its_nvidia_pods() -> None:
@@ -42,12 +47,43 @@ def test_a_cluster_is_described_where_it_is_with_its_nvidia_pods() -> None:
 
 
 def test_a_job_is_described_with_its_pods_and_its_log_followed() -> None:
-    view = view_with("job", "gpu-benchmark-xen", "bench")
+    view = view_with("job", "gpu-benchmark-xen", namespace="bench")
     assert commands(view, "describe") == [
         "kubectl describe job gpu-benchmark-xen --namespace bench",
         "kubectl describe pods --selector job-name=gpu-benchmark-xen --namespace bench",
     ]
     assert commands(view, "log")[-1].startswith("kubectl logs --follow")
+
+
+def test_kubectl_is_led_to_the_cluster_and_namespace_of_the_run() -> None:
+    place = "context east, namespace of-the-job"
+    view = view_with("pod", "p", place, kubeconfig="/k", context="east", namespace="bench")
+    assert commands(view, "describe") == [
+        "kubectl describe pod p --namespace of-the-job --kubeconfig /k --context east"
+    ]
+
+
+def test_several_kubeconfigs_go_in_the_variable_for_the_flag_takes_one() -> None:
+    view = view_with("pod", "p", kubeconfig="/a:/b")
+    assert commands(view, "describe") == ["env KUBECONFIG=/a:/b kubectl describe pod p"]
+
+
+def test_a_daemonset_is_described_in_the_namespace_that_its_name_says() -> None:
+    view = view_with("daemonset", "kube-system/installer", namespace="bench")
+    assert commands(view, "describe") == [
+        "kubectl describe daemonset installer --namespace kube-system"
+    ]
+
+
+def test_a_run_on_a_cluster_is_described_by_us_and_its_nvidia_pods_by_kubectl() -> None:
+    view = view_with("image", "x", context="east")
+    assert commands(view, "describe") == commands(view, "system pods") == []
+    view.target = "kubernetes"
+    assert commands(view, "describe") == ["describe the-run"]
+    (pods,) = commands(view, "system pods")
+    assert pods.endswith("--namespace kube-system --context east")
+    own = [shlex.join(entry.command) for entry in equivalents(view) if entry.own]
+    assert "collect the-run" in own
 
 
 def test_a_process_is_described_once_it_is_known() -> None:

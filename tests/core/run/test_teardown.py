@@ -40,7 +40,7 @@ def start() -> Iterator[Start]:
 
 
 def plan_of(journal: Journal, run: Run) -> TeardownPlan:
-    return Teardown(journal, run, utc_now).plan()
+    return Teardown(journal, run, utc_now, hands={}).plan()
 
 
 class TestPlan:

@@ -1,0 +1,45 @@
+"""``describe``: what the cluster says of a run's Job, pods and nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+
+from core.cli.opening import open_journal, settings_of
+from core.cli.parser import Options
+from core.errors import ExitCode, InputError
+
+
+def execute(options: Options) -> int:
+    """Ask the cluster and print the answer.
+
+    Raises:
+        InputError: the run has nothing on a cluster.
+        ClusterError: the cluster cannot be asked.
+    """
+    with open_journal(settings_of(options)) as journal:
+        run = journal.run(options.run)
+        if run.target != "kubernetes":
+            raise InputError(
+                f"Run {run.id} is one of target {run.target}: no cluster knows of it.",
+                "show, logs and machine tell about it.",
+            )
+        from core.targets.registry import settings_of_run
+
+        settings = settings_of_run(journal, run)
+    from core.kube.cluster import Cluster
+    from core.kube.describe import describe_json, describe_text, gather
+    from core.kube.objects import run_selector
+    from core.run.process import utc_now
+    from core.targets.kubernetes.deployment import access_of
+
+    async def ask() -> str:
+        async with Cluster(access_of(settings, os.environ)) as cluster:
+            found = await gather(cluster, run_selector(run.id))
+        if options.format == "json":
+            return json.dumps(describe_json(found))
+        return describe_text(found, utc_now())
+
+    print(asyncio.run(ask()))
+    return ExitCode.DONE

@@ -1,0 +1,304 @@
+"""A small pod that runs nvidia-smi: the proof that a container on a node can use its GPU."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmark.errors import WorkError
+from core.kube.cluster import Cluster, JsonObject, Query
+from core.kube.ended import why_ended
+from core.kube.errors import ConflictError, NotFoundError
+from core.kube.latest import latest
+from core.kube.reading import container_statuses, mapping, name_of, words
+from core.kube.reason import Reason, shown
+from core.kube.waiting import why_waiting
+from core.kube.watching import watch
+
+CONTAINER = "nvidia-smi"
+SMOKE_DEADLINE_S = 600.0
+"""How long the pod may take in all; it may have to pull its image."""
+
+_RESOURCE = "nvidia.com/gpu"
+_USER_ID = 10001
+_LOG_BYTES = 65536
+_GONE_WITHIN_S = 60.0
+# GKE mounts the driver's programs and libraries there.
+_SCRIPT = (
+    'export PATH="$PATH:/usr/local/nvidia/bin" '
+    'LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/local/nvidia/lib64"; '
+    "exec nvidia-smi 2>&1"
+)
+_VERSIONS = re.compile(
+    r"Driver Version:\s*([^\s|]+).*?CUDA (?:UMD )?Version:\s*([^\s|]+)", re.DOTALL
+)
+_GPU_ROW = re.compile(r"^\|\s+\d+\s{2,}(\S.*?)\s{2,}(?:On|Off|N/A)\s*\|", re.MULTILINE)
+_FAULTS = (
+    (
+        r"couldn't communicate with the NVIDIA driver",
+        "no driver is loaded on the node: nvidia-smi cannot communicate with it",
+        "Install the driver (--install-drivers), or wait until its installation is done.",
+    ),
+    (
+        r"Driver/library version mismatch",
+        "the node's loaded driver and its libraries are of different versions",
+        "Restart the node: a driver was updated under it.",
+    ),
+    (
+        r"No devices were found|No devices found",
+        "the driver finds no GPU on the node",
+        "The GPU may have failed or be unsupported by this driver; kubectl describe node, dmesg.",
+    ),
+    (
+        r"not found in PATH|nvidia-smi: (command )?not found|nvidia-smi: No such file",
+        "the container has no nvidia-smi: nothing mounts the driver into it",
+        "The node needs NVIDIA's container toolkit; where it has one, --runtime-class nvidia.",
+    ),
+    (
+        r"libnvidia-ml\.so|Failed to initialize NVML",
+        "nvidia-smi cannot use the driver's library",
+        "The node needs NVIDIA's container toolkit, of the loaded driver's version.",
+    ),
+)
+
+
+class SmokeError(WorkError):
+    """No container could use the GPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class DriverFound:
+    """What nvidia-smi saw in a container."""
+
+    driver: str
+    """Version of the driver."""
+    cuda: str
+    """Highest CUDA version that the driver serves."""
+    gpus: tuple[str, ...]
+    """Their names, shortened as nvidia-smi does."""
+
+
+def smoke_pod(
+    name: str,
+    namespace: str,
+    image: str,
+    *,
+    gpus: int,
+    labels: Mapping[str, str],
+    tolerations: Sequence[JsonObject] = (),
+    node_selector: Mapping[str, str] | None = None,
+    runtime_class: str | None = None,
+    pull_secret: str | None = None,
+    deadline_s: float = SMOKE_DEADLINE_S,
+) -> JsonObject:
+    """Return the pod. ``image`` needs a shell and nothing else. ``deadline_s``: when the cluster
+    itself ends it.
+    """
+    specification: JsonObject = {
+        "restartPolicy": "Never",
+        "activeDeadlineSeconds": max(1, round(deadline_s)),
+        "terminationGracePeriodSeconds": 5,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER_ID,
+            "runAsGroup": _USER_ID,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "tolerations": [dict(each) for each in tolerations],
+        "containers": [
+            {
+                "name": CONTAINER,
+                "image": image,
+                "command": ["sh", "-c", _SCRIPT],
+                "resources": {"limits": {_RESOURCE: str(gpus)} if gpus else {}},
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+            }
+        ],
+    }
+    if node_selector:
+        specification["nodeSelector"] = dict(node_selector)
+    if runtime_class:
+        specification["runtimeClassName"] = runtime_class
+    if pull_secret:
+        specification["imagePullSecrets"] = [{"name": pull_secret}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": dict(labels)},
+        "spec": specification,
+    }
+
+
+def parse_nvidia_smi(text: str) -> DriverFound:
+    """Return what nvidia-smi printed.
+
+    Raises:
+        SmokeError: it printed an error, or no table.
+    """
+    versions = _VERSIONS.search(text)
+    gpus = tuple(shown(each) for each in _GPU_ROW.findall(text))
+    if versions is not None and gpus:
+        return DriverFound(shown(versions[1]), shown(versions[2]), gpus)
+    for pattern, what, remedy in _FAULTS:
+        if re.search(pattern, text, re.IGNORECASE):
+            raise SmokeError(f"A container cannot use the GPU: {what}.", remedy)
+    if versions is not None:
+        raise SmokeError(
+            "A container cannot use the GPU: nvidia-smi lists none.",
+            "The pod must ask for a GPU, and the node's container toolkit hand it in.",
+        )
+    lines = [line for line in text.splitlines() if line.strip()]
+    said = f": {shown(lines[-1])}" if lines else ", it printed nothing"
+    raise SmokeError(f"nvidia-smi did not show a GPU{said}.", "kubectl describe node says more.")
+
+
+async def run_smoke(
+    cluster: Cluster,
+    pod: JsonObject,
+    *,
+    on_reason: Callable[[Reason], None],
+    deadline_s: float = SMOKE_DEADLINE_S,
+) -> DriverFound:
+    """Run the pod to its end and return what it saw. ``on_reason`` is told why it waits, on each
+    change. However this ends, the pod is deleted, and gone when it returns: it holds a GPU.
+
+    Raises:
+        SmokeError: no GPU could be used, or not within ``deadline_s`` seconds.
+        ClusterError: see its classes.
+    """
+    path = f"/api/v1/namespaces/{words(pod, 'metadata', 'namespace')}/pods"
+    cleanup: asyncio.Task[None] | None = None
+    try:
+        await _create(cluster, path, pod)
+        return await _result(cluster, path, name_of(pod), on_reason, deadline_s)
+    finally:
+        cleanup = asyncio.create_task(_remove(cluster, path, name_of(pod)))
+        await _to_its_end(cleanup)
+
+
+async def _create(cluster: Cluster, path: str, pod: JsonObject) -> None:
+    try:
+        await cluster.request("POST", path, body=pod)
+    except ConflictError:
+        # Left by a run that was killed: its answer may be of another day.
+        await _remove(cluster, path, name_of(pod))
+        await cluster.request("POST", path, body=pod)
+
+
+async def _result(
+    cluster: Cluster,
+    path: str,
+    name: str,
+    on_reason: Callable[[Reason], None],
+    deadline_s: float,
+) -> DriverFound:
+    told: Reason | None = None
+
+    def tell(reason: Reason) -> None:
+        nonlocal told
+        told = reason
+        on_reason(reason)
+
+    try:
+        async with asyncio.timeout(deadline_s):
+            ended, reason = await _end(cluster, path, name, tell)
+            text = await _log(cluster, path, name) if ended is not None else ""
+    except TimeoutError:
+        why = f" {told.sentence}" if told else ""
+        raise SmokeError(
+            f"Pod {shown(name)} did not show a GPU within {deadline_s:g} s.{why}",
+            told.remedy if told else "kubectl describe pod says more.",
+        ) from None
+    if text.strip() and (reason is None or reason.kind == "failed"):
+        return parse_nvidia_smi(text)
+    if reason is None:
+        return parse_nvidia_smi(text)
+    raise SmokeError(reason.sentence, reason.remedy)
+
+
+async def _end(
+    cluster: Cluster, path: str, name: str, tell: Callable[[Reason], None]
+) -> tuple[JsonObject | None, Reason | None]:
+    """Wait for the pod's end; return it, None where it is gone, and why it failed."""
+    events_path = path.removesuffix("pods") + "events"
+    watches = {
+        "pods": watch(cluster, path, query={"fieldSelector": f"metadata.name={name}"}),
+        "events": watch(
+            cluster, events_path, query={"fieldSelector": f"involvedObject.name={name}"}
+        ),
+    }
+    last: Reason | None = None
+    was_there = False
+    async with contextlib.aclosing(latest(watches, optional={"events"})) as snapshots:
+        async for snapshot in snapshots:
+            pod = snapshot["pods"].get(name)
+            events = list(snapshot["events"].values())
+            if pod is None:
+                if was_there:
+                    return None, why_ended(None, CONTAINER, events)
+                continue
+            was_there = True
+            if _is_over(pod):
+                return pod, why_ended(pod, CONTAINER, events)
+            reason = why_waiting(None, pod, events)
+            if reason is None or reason == last:
+                continue
+            last = reason
+            tell(reason)
+            if reason.hopeless:
+                return None, reason
+    return None, why_ended(None, CONTAINER, [])
+
+
+def _is_over(pod: JsonObject) -> bool:
+    return words(pod, "status", "phase") in ("Succeeded", "Failed") or any(
+        mapping(status, "state", "terminated") for status in container_statuses(pod)
+    )
+
+
+async def _log(cluster: Cluster, path: str, name: str) -> str:
+    query: Query = {"container": CONTAINER, "limitBytes": _LOG_BYTES}
+    try:
+        async with cluster.stream(f"{path}/{name}/log", query=query) as stream:
+            return (await stream.read()).decode(errors="backslashreplace")
+    except NotFoundError:
+        return ""
+
+
+async def _remove(cluster: Cluster, path: str, name: str) -> None:
+    """Delete the pod and wait until it is gone."""
+    try:
+        await cluster.request("DELETE", f"{path}/{name}", query={"gracePeriodSeconds": 0})
+    except NotFoundError:
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_GONE_WITHIN_S):
+            async for pods in watch(
+                cluster, path, query={"fieldSelector": f"metadata.name={name}"}
+            ):
+                if name not in pods:
+                    return
+
+
+async def _to_its_end(task: asyncio.Task[None]) -> None:
+    """Wait for a task that must end although this one may be cancelled meanwhile."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            if task.done():
+                raise
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled

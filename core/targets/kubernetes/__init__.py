@@ -1,0 +1,1 @@
+"""The ``kubernetes`` target: the benchmark as a Job on a cluster that the user already has."""

@@ -1,0 +1,182 @@
+"""What a run puts on a cluster, as its settings say: names, placement, deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from benchmark.estimate import planned_seconds
+from benchmark.plan import Plan
+from core.errors import SettingsError
+from core.kube.cluster import Access, Cluster
+from core.kube.kubeconfig import resolve_access
+from core.kube.objects import (
+    JobOrder,
+    Placement,
+    Toleration,
+    object_name,
+    ownership_labels,
+)
+from core.settings import Settings
+
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_SPARE_S = 600
+# A node that nobody tells to go on ends by itself, this long after its last use at the latest.
+_AFTER_HOLD_S = 300
+
+
+@dataclass(slots=True)
+class Deployment:
+    """One run's part of a cluster. The stages share it: what one learns, the next one uses."""
+
+    settings: Settings
+    access: Access
+    connect: Callable[[Access], Cluster] = Cluster
+    image: str = ""
+    """The image's reference by digest, once ``image_known`` is set."""
+    image_known: asyncio.Event = field(default_factory=asyncio.Event)
+    pod: str = ""
+    """The Job's pod, once there is one."""
+    holding: bool = False
+    """The pod holds results that could not be collected: it must stay."""
+
+    @property
+    def job_name(self) -> str:
+        """The Job's name."""
+        return job_name(self.settings)
+
+    @property
+    def placement(self) -> Placement:
+        """Where the pod may run and what it asks for."""
+        return placement_of(self.settings)
+
+    @property
+    def location(self) -> str:
+        """The place of what is created, for people."""
+        return location_of(self.access, self.access.namespace)
+
+    def kubectl(self, *words: str, namespace: str | None = None) -> tuple[str, ...]:
+        """Return a kubectl command on this cluster."""
+        return (
+            *("kubectl", "--kubeconfig", self.access.kubeconfig, "--context", self.access.context),
+            *("--namespace", namespace or self.access.namespace, *words),
+        )
+
+    def order(self, run_id: str, leg: str, plan: Plan, image: str, now: datetime) -> JobOrder:
+        """Return what the Job is made of."""
+        settings = self.settings
+        start_s = settings.start_minutes * 60
+        hold_s = settings.hold_minutes * 60
+        work_s = (
+            settings.job_minutes * 60
+            if settings.job_minutes is not None
+            else round(3 * planned_seconds(plan)) + _SPARE_S
+        )
+        deadline_s = start_s + work_s + hold_s
+        expires = int(now.timestamp()) + deadline_s + hold_s + _AFTER_HOLD_S
+        return JobOrder(
+            name=self.job_name,
+            namespace=self.access.namespace,
+            image=image,
+            labels=ownership_labels(run_id, leg, expires),
+            plan=plan.model_dump_json(),
+            run_id=run_id,
+            leg=leg,
+            placement=self.placement,
+            deadline_s=deadline_s,
+            start_s=start_s,
+            hold_s=hold_s,
+        )
+
+
+def job_name(settings: Settings) -> str:
+    """Return the name of the Job of a run with these settings."""
+    return object_name("gpu-benchmark", settings.leg, *filter(None, [settings.name_suffix]))
+
+
+def location_of(access: Access, namespace: str) -> str:
+    """Return where something is, for people."""
+    return f"context {access.context}, namespace {namespace}"
+
+
+def resolve(settings: Settings, environment: Mapping[str, str]) -> Settings:
+    """Return the settings with the cluster made explicit, checked as far as it can be here.
+
+    Raises:
+        SettingsError: a selector, toleration or image that cannot be.
+        KubeconfigError: no such context.
+    """
+    placement_of(settings)
+    if settings.image is None:
+        raise SettingsError(
+            "Target kubernetes needs an image, and none was named.",
+            "Add --image REGISTRY/REPOSITORY: it is built and pushed there if it is not yet.",
+        )
+    access = resolve_access(settings.kubeconfig, settings.context, settings.namespace, environment)
+    return settings.model_copy(
+        update={
+            "kubeconfig": access.kubeconfig,
+            "context": access.context,
+            "namespace": access.namespace,
+        }
+    )
+
+
+def access_of(settings: Settings, environment: Mapping[str, str]) -> Access:
+    """Return the access of settings that are resolved.
+
+    Raises:
+        KubeconfigError: they are not, and what they leave open cannot be found.
+    """
+    if settings.kubeconfig and settings.context and settings.namespace:
+        return Access(settings.kubeconfig, settings.context, settings.namespace)
+    return resolve_access(settings.kubeconfig, settings.context, settings.namespace, environment)
+
+
+def placement_of(settings: Settings) -> Placement:
+    """Return where the pod may run.
+
+    Raises:
+        SettingsError: a selector or toleration that is none.
+    """
+    return Placement(
+        gpus=settings.gpus,
+        cpus=settings.cpus,
+        memory=settings.memory,
+        node_selector=_selector(settings.node_selector),
+        tolerations=_tolerations(settings.tolerations),
+        runtime_class=settings.runtime_class,
+        pull_secret=settings.pull_secret,
+    )
+
+
+def _selector(text: str | None) -> dict[str, str]:
+    labels = {}
+    for part in _parts(text):
+        key, equals, value = part.partition("=")
+        if not key or not equals:
+            raise SettingsError(
+                f"--node-selector: {part!r} is no label.", "Write KEY=VALUE, joined by commas."
+            )
+        labels[key] = value
+    return labels
+
+
+def _tolerations(text: str | None) -> tuple[Toleration, ...]:
+    found = []
+    for part in _parts(text):
+        taint, colon, effect = part.partition(":")
+        key, equals, value = taint.partition("=")
+        if not key or (colon and effect not in _EFFECTS):
+            raise SettingsError(
+                f"--tolerations: {part!r} is no taint.",
+                f"Write KEY[=VALUE][:EFFECT], joined by commas; EFFECT is {', '.join(_EFFECTS)}.",
+            )
+        found.append(Toleration(key, value if equals else None, effect or None))
+    return tuple(found)
+
+
+def _parts(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]

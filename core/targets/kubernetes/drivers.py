@@ -1,0 +1,202 @@
+"""The drivers stage: a GPU is allocatable, and a container on its node can use it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+from dataclasses import dataclass
+
+from core.errors import StageError
+from core.kube.cluster import Cluster, JsonObject
+from core.kube.driver_manifests import driver_manifest, install
+from core.kube.drivers import NodeDriver, Rollout, follow_rollout
+from core.kube.errors import DeniedError
+from core.kube.objects import object_name, to_json, tolerations
+from core.kube.reason import Reason
+from core.kube.smoke import DriverFound, run_smoke, smoke_pod
+from core.run.events import (
+    PartChanged,
+    ResourceCreated,
+    ResourceDeleted,
+    ResourceIntended,
+    Stage,
+    StageChecked,
+    StageProgressed,
+)
+from core.run.pipeline import StageContext
+from core.run.process import Clock
+from core.run.view import ResourceView
+from core.targets.kubernetes.deployment import Deployment, location_of
+from core.targets.kubernetes.hands import DAEMONSET, POD, WorkloadHand
+
+_SYSTEM_NAMESPACE = "kube-system"
+
+
+@dataclass
+class Drivers:
+    """Follows the rollout of the driver, starts it where that was asked for, and proves it."""
+
+    deployment: Deployment
+    clock: Clock
+    stage: Stage = Stage.DRIVERS
+    needs: frozenset[Stage] = frozenset({Stage.PREFLIGHT})
+
+    async def run(self, context: StageContext) -> str:
+        """Wait until a node offers the GPUs, then run nvidia-smi in a pod.
+
+        Raises:
+            StageError: no GPU within the deadline; with the likely cause.
+            SmokeError: a container cannot use the GPU.
+            ClusterError: the cluster could not be used.
+        """
+        if not self.deployment.placement.gpus:
+            return "no GPU is asked for: measured on the node's CPU"
+        async with self.deployment.connect(self.deployment.access) as cluster:
+            if self.deployment.settings.install_drivers is not None:
+                await self._install(context, cluster)
+            await self._wait_for_gpu(context, cluster)
+            # The image is built meanwhile; if that fails the pipeline ends this stage too.
+            await self.deployment.image_known.wait()
+            found = await self._smoke(context, cluster)
+        words = f"{', '.join(found.gpus)}, driver {found.driver}, CUDA {found.cuda}"
+        context.emit(StageChecked(name="nvidia-smi in a pod", passed=True, detail=words))
+        return words
+
+    async def _install(self, context: StageContext, cluster: Cluster) -> None:
+        source = self.deployment.settings.install_drivers
+        assert source is not None
+        access = self.deployment.access
+        # A driver serves longer than the run; its own expiry is the run's all the same.
+        order = self.deployment.order(context.run_id, context.leg, context.plan, "", self.clock())
+        for daemonset in await driver_manifest(source):
+            metadata = daemonset["metadata"]
+            namespace = metadata.get("namespace") or _SYSTEM_NAMESPACE
+            name = f"{namespace}/{metadata['name']}"
+            intended = ResourceIntended(
+                kind=DAEMONSET,
+                name=name,
+                location=location_of(access, namespace),
+                delete_command=shlex.join(
+                    self.deployment.kubectl(
+                        "delete", "daemonset", metadata["name"], namespace=namespace
+                    )
+                ),
+            )
+            if await self._is_there(cluster, namespace, metadata["name"]):
+                context.log("drivers", f"DaemonSet {name} is there already and is used as it is")
+                continue
+            context.emit(intended)
+            installed = await install(cluster, daemonset, order.labels)
+            context.emit(ResourceCreated(kind=DAEMONSET, name=name, identity=installed.uid))
+
+    async def _is_there(self, cluster: Cluster, namespace: str, name: str) -> bool:
+        path = f"/apis/apps/v1/namespaces/{namespace}/daemonsets"
+        answer = await cluster.request(
+            "GET", path, query={"fieldSelector": f"metadata.name={name}"}
+        )
+        return bool(answer.get("items"))
+
+    async def _wait_for_gpu(self, context: StageContext, cluster: Cluster) -> None:
+        minutes = self.deployment.settings.start_minutes
+        placement = self.deployment.placement
+        told = _Told(context)
+        try:
+            async with asyncio.timeout(minutes * 60):
+                rollouts = follow_rollout(
+                    cluster, selector=placement.node_selector, needed=placement.gpus
+                )
+                async with contextlib.aclosing(rollouts):
+                    async for rollout in rollouts:
+                        told.tell(rollout)
+                        if rollout.ready:
+                            return
+                        if rollout.reason is not None and rollout.reason.hopeless:
+                            raise StageError(rollout.reason.sentence, rollout.reason.remedy)
+        except DeniedError:
+            context.emit(
+                StageChecked(
+                    name="nodes",
+                    passed=False,
+                    detail="may not be looked at; the pod itself will show whether there is a GPU",
+                    required=False,
+                )
+            )
+        except TimeoutError:
+            reason = told.reason
+            raise StageError(
+                f"No node offers {placement.gpus} GPU(s) after {minutes} minutes. "
+                + (reason.sentence if reason else "No node that fits has any."),
+                reason.remedy
+                if reason
+                else "--install-drivers installs the driver; --start-minutes waits longer.",
+            ) from None
+
+    async def _smoke(self, context: StageContext, cluster: Cluster) -> DriverFound:
+        placement = self.deployment.placement
+        settings = self.deployment.settings
+        name = object_name(self.deployment.job_name, "nvidia-smi")
+        order = self.deployment.order(context.run_id, context.leg, context.plan, "", self.clock())
+        wanted: list[JsonObject] = [to_json(each) for each in tolerations(placement)]
+        pod = smoke_pod(
+            name,
+            cluster.namespace,
+            self.deployment.image,
+            gpus=placement.gpus,
+            labels=order.labels,
+            tolerations=wanted,
+            node_selector=placement.node_selector,
+            runtime_class=placement.runtime_class,
+            pull_secret=placement.pull_secret,
+        )
+        intended = ResourceIntended(
+            kind=POD,
+            name=name,
+            location=self.deployment.location,
+            delete_command=shlex.join(self.deployment.kubectl("delete", "pod", name)),
+        )
+        context.emit(intended)
+
+        def tell(reason: Reason) -> None:
+            context.emit(
+                PartChanged(kind="pod", name=name, state="waiting", detail=reason.sentence)
+            )
+
+        context.emit(PartChanged(kind="pod", name=name, state="working", detail="runs nvidia-smi"))
+        found = await run_smoke(
+            cluster, pod, on_reason=tell, deadline_s=settings.start_minutes * 60
+        )
+        hand = WorkloadHand(self.deployment.access, context.run_id, self.deployment.connect)
+        if proof := await hand.gone(ResourceView(intended)):
+            context.emit(ResourceDeleted(kind=POD, name=name, proof=proof))
+            context.emit(PartChanged(kind="pod", name=name, state="gone", detail="done"))
+        return found
+
+
+class _Told:
+    """Says what changed between two looks at the rollout, and nothing twice."""
+
+    def __init__(self, context: StageContext) -> None:
+        self._context = context
+        self._nodes: dict[str, NodeDriver] = {}
+        self.reason: Reason | None = None
+
+    def tell(self, rollout: Rollout) -> None:
+        """Emit what is new in it."""
+        self.reason = rollout.reason
+        for node in rollout.nodes:
+            if self._nodes.get(node.node) == node:
+                continue
+            self._nodes[node.node] = node
+            self._context.emit(
+                PartChanged(kind="node", name=node.node, state=node.state, detail=node.detail)
+            )
+        ready = sum(node.state == "ready" for node in rollout.nodes)
+        self._context.emit(
+            StageProgressed(
+                done=ready,
+                total=len(rollout.nodes),
+                unit="nodes",
+                detail=rollout.reason.sentence if rollout.reason else "ready",
+            )
+        )

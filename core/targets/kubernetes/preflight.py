@@ -1,0 +1,146 @@
+"""Preflight: what the run needs of the cluster and of this machine, before anything is created."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.errors import StageError
+from core.kube.cluster import Cluster
+from core.kube.errors import DeniedError, NotFoundError
+from core.kube.objects import OWNER, OWNER_LABEL, RUN_LABEL
+from core.kube.permissions import missing_permissions
+from core.run.events import Stage, StageChecked
+from core.run.pipeline import StageContext
+from core.targets.kubernetes.deployment import Deployment
+from core.targets.local import check_disk
+from core.text import harmless
+
+_CHECK_PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """Looks at cluster, permissions, names and inputs."""
+
+    deployment: Deployment
+    stage: Stage = Stage.PREFLIGHT
+    needs: frozenset[Stage] = frozenset()
+
+    async def run(self, context: StageContext) -> str:
+        """Emit one check a condition.
+
+        Raises:
+            StageError: a required one is not met; nothing was created.
+            ClusterError: the cluster cannot be reached, or refuses the credentials.
+        """
+        checks: list[StageChecked] = []
+
+        def note(*found: StageChecked) -> None:
+            for check in found:
+                context.emit(check)
+                checks.append(check)
+
+        note(check_disk(context.folder), _check_inputs(context))
+        async with self.deployment.connect(self.deployment.access) as cluster:
+            note(await self._check_server(cluster))
+            note(*await self._check_permissions(cluster))
+            if all(check.passed or not check.required for check in checks):
+                note(await _check_namespace(cluster))
+                note(await self._check_name(cluster))
+        failed = [check for check in checks if check.required and not check.passed]
+        if failed:
+            raise StageError(
+                f"Not ready: {'; '.join(f'{check.name}: {check.detail}' for check in failed)}.",
+                " ".join(dict.fromkeys(check.remedy for check in failed if check.remedy)),
+                exit_code=2,
+            )
+        warned = [check.detail for check in checks if not check.passed]
+        return "; ".join(warned) if warned else f"{len(checks)} checks passed"
+
+    async def _check_server(self, cluster: Cluster) -> StageChecked:
+        answer = await cluster.request("GET", "/version", patience_s=_CHECK_PATIENCE_S)
+        version = harmless(str(answer.get("gitVersion") or "of unknown version"))
+        return StageChecked(
+            name="cluster",
+            passed=True,
+            detail=f"Kubernetes {version} at {cluster.server}, context {cluster.access.context}",
+        )
+
+    async def _check_permissions(self, cluster: Cluster) -> list[StageChecked]:
+        settings = self.deployment.settings
+        missing = await missing_permissions(
+            cluster, gpus=settings.gpus > 0, install_drivers=settings.install_drivers is not None
+        )
+        if not missing:
+            return [StageChecked(name="permissions", passed=True, detail="all that are needed")]
+        return [
+            StageChecked(
+                name="permission",
+                passed=False,
+                detail=f"may not {each.sentence}",
+                remedy="gpubench-tui --no-ui permissions prints the Role that is needed; ask "
+                "whoever runs the cluster to apply it."
+                if each.required
+                else "",
+                required=each.required,
+            )
+            for each in missing
+        ]
+
+    async def _check_name(self, cluster: Cluster) -> StageChecked:
+        name = self.deployment.job_name
+        path = f"/apis/batch/v1/namespaces/{cluster.namespace}/jobs/{name}"
+        try:
+            job = await cluster.request("GET", path)
+        except NotFoundError:
+            return StageChecked(name="Job's name", passed=True, detail=f"{name} is free")
+        labels = (job.get("metadata") or {}).get("labels") or {}
+        ours = labels.get(OWNER_LABEL) == OWNER
+        run = harmless(str(labels.get(RUN_LABEL) or ""))
+        return StageChecked(
+            name="Job's name",
+            passed=False,
+            detail=f"Job {name} is there already"
+            + (f", of run {run}" if ours else ", and none of ours"),
+            remedy=f"gpubench-tui --no-ui teardown {run} removes it; --name-suffix makes room "
+            "beside it."
+            if ours
+            else "Use --name-suffix or another namespace.",
+        )
+
+
+async def _check_namespace(cluster: Cluster) -> StageChecked:
+    name = cluster.namespace
+    try:
+        await cluster.request("GET", f"/api/v1/namespaces/{name}")
+    except NotFoundError:
+        return StageChecked(
+            name="namespace",
+            passed=False,
+            detail=f"there is no namespace {name}",
+            remedy=f"Create it (kubectl create namespace {name}) or name another.",
+        )
+    except DeniedError:
+        # Who may only work inside it need not see it from outside.
+        return StageChecked(name="namespace", passed=True, detail=f"{name} (may not be looked at)")
+    return StageChecked(name="namespace", passed=True, detail=f"{name} is there")
+
+
+def _check_inputs(context: StageContext) -> StageChecked:
+    plan = context.plan
+    local = [
+        f"{what} {value}"
+        for what, value, known in (
+            ("weights", plan.weights, ("auto", "pretrained", "random")),
+            ("dataset", plan.dataset, ("synthetic",)),
+        )
+        if value not in known
+    ]
+    return StageChecked(
+        name="inputs",
+        passed=not local,
+        detail=f"on this machine, where the pod cannot read them: {', '.join(local)}"
+        if local
+        else "weights and samples are made in the pod",
+        remedy="Use --weights random or pretrained, and --dataset synthetic." if local else "",
+    )

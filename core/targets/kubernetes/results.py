@@ -1,0 +1,99 @@
+"""The results stage: fetched from the pod whole, checked, and made the leg's latest."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+from core.errors import ProblemError, StageError
+from core.kube.cluster import Cluster
+from core.kube.errors import ClusterError
+from core.kube.transfer import PodGoneError, collect, release
+from core.run.events import PartChanged, Stage, StageProgressed
+from core.run.pipeline import StageContext
+from core.run.process import Clock
+from core.settings import published_as
+from core.targets.kubernetes.deployment import Deployment
+from core.targets.local import Results as LocalResults
+
+_TELL_EVERY_S = 0.25
+_RELEASE_PATIENCE_S = 5.0
+
+
+@dataclass
+class Results:
+    """Collects exactly once: a second time it finds everything in place."""
+
+    deployment: Deployment
+    clock: Clock
+    stage: Stage = Stage.RESULTS
+    needs: frozenset[Stage] = frozenset({Stage.JOB})
+
+    async def run(self, context: StageContext) -> str:
+        """Fetch, check and publish.
+
+        Raises:
+            StageError: they could not be fetched; where they are kept, and for how long.
+            ResultFileError: the result file is not what it should be.
+        """
+        pod = self.deployment.pod
+        async with self.deployment.connect(self.deployment.access) as cluster:
+            try:
+                found = await collect(cluster, pod, context.folder, report=_Progress(context, pod))
+            except PodGoneError as problem:
+                raise StageError(
+                    f"The results are lost: {problem.sentence}", "Run it again: rerun."
+                ) from problem
+            except ProblemError as problem:
+                raise self._held(context, problem) from problem
+            summary = await self._publish(context)
+            await _release(cluster, pod)
+        context.emit(
+            PartChanged(kind="pod", name=pod, state="ready", detail="its results are here")
+        )
+        size = f"{found.bytes / 1e6:.1f} MB in {found.files} files, {found.seconds:.1f} s"
+        return f"{summary} ({size})"
+
+    async def _publish(self, context: StageContext) -> str:
+        name = published_as(context.leg, self.deployment.settings.name_suffix)
+        return await LocalResults(published_as=name).run(context)
+
+    def _held(self, context: StageContext, problem: ProblemError) -> StageError:
+        """Note that the pod must stay, and say until when and what to do."""
+        self.deployment.holding = True
+        until = self.clock() + timedelta(minutes=self.deployment.settings.hold_minutes)
+        return StageError(
+            f"The results could not be collected: {problem.sentence.rstrip('.')}. Pod "
+            f"{self.deployment.pod} keeps them until about {until:%H:%M} UTC.",
+            f"gpubench-tui --no-ui collect {context.run_id} tries again.",
+        )
+
+
+class _Progress:
+    """Says how far the transfer is, not more often than a screen can show."""
+
+    def __init__(self, context: StageContext, pod: str) -> None:
+        self._context = context
+        self._pod = pod
+        self._said_at = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._said_at < _TELL_EVERY_S and done != total:
+            return
+        self._said_at = now
+        self._context.emit(
+            StageProgressed(
+                done=done, total=total or None, unit="bytes", detail=f"from pod {self._pod}"
+            )
+        )
+
+
+async def _release(cluster: Cluster, pod: str) -> None:
+    # Only a courtesy: a keeper that does not hear it ends by itself, or with its Job.
+    with contextlib.suppress(ClusterError, TimeoutError):
+        async with asyncio.timeout(_RELEASE_PATIENCE_S):
+            await release(cluster, pod)
