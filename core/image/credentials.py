@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.image.docker_config import config_path, malformed, read_config
 from core.image.errors import CredentialsError
 from core.image.reference import DOCKER_HUB
 from core.text import harmless
@@ -81,20 +82,14 @@ class CredentialSource:
         return await self._from_docker(domain)
 
     async def _from_docker(self, domain: str) -> Login | None:
-        path = self._config_path()
-        config = _read(path)
+        path = config_path(self._environment)
+        config = read_config(self._environment)
         helper = _helper(config, domain, path)
         if helper is not None:
             found = await self._ask(helper, domain, path)
             if found is not None:
                 return found
         return _stored(config, domain, path)
-
-    def _config_path(self) -> Path:
-        if folder := self._environment.get("DOCKER_CONFIG"):
-            return Path(folder, "config.json")
-        home = self._environment.get("HOME")
-        return (Path(home) if home else Path.home()) / ".docker/config.json"
 
     async def _ask(self, helper: str, domain: str, path: Path) -> Login | None:
         name = f"docker-credential-{helper}"
@@ -161,34 +156,13 @@ async def _run_helper(
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        raise CredentialsError(
-            f"The Docker config {path} cannot be read: {error.strerror}.",
-            "Make it readable for this user, or set DOCKER_CONFIG to another folder.",
-        ) from None
-    except (ValueError, RecursionError):
-        # Without its cause: a parser's error carries the text that it parsed.
-        raise _malformed(path, "it is no JSON") from None
-    if not isinstance(document, dict):
-        raise _malformed(path, "it is no JSON object")
-    for section in ("auths", "credHelpers"):
-        if not isinstance(document.get(section) or {}, dict):
-            raise _malformed(path, f"its {section} is no object")
-    return document
-
-
 def _helper(config: Mapping[str, Any], domain: str, path: Path) -> str | None:
     helpers = {_host(key): value for key, value in (config.get("credHelpers") or {}).items()}
     name = helpers.get(_host(domain)) or config.get("credsStore")
     if not name:
         return None
     if not isinstance(name, str) or not _HELPER_NAME.fullmatch(name):
-        raise _malformed(path, "a credential helper's name is not one")
+        raise malformed(path, "a credential helper's name is not one")
     return name
 
 
@@ -206,7 +180,7 @@ def _stored(config: Mapping[str, Any], domain: str, path: Path) -> Login | None:
                     raise ValueError
                 return Login(user, password.rstrip("\0"))
         except (ValueError, TypeError):
-            raise _malformed(path, f"its auth for {harmless(key)} is not user:password") from None
+            raise malformed(path, f"its auth for {harmless(key)} is not user:password") from None
         if entry.get("username") and entry.get("password"):
             return Login(str(entry["username"]), str(entry["password"]))
     return None
@@ -219,10 +193,3 @@ def _host(key: str) -> str:
 
 def _server(domain: str) -> str:
     return _HUB_SERVER if domain == DOCKER_HUB else domain
-
-
-def _malformed(path: Path, why: str) -> CredentialsError:
-    return CredentialsError(
-        f"The Docker config {path} cannot be used: {why}.",
-        "Mend it, log in again with docker login, or set DOCKER_CONFIG to another folder.",
-    )

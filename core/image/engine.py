@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from core.image.credentials import Login
+from core.image.docker_config import engine_address
 from core.image.errors import EngineError
 from core.image.progress import Message
 from core.image.reference import ImageReference
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from docker import APIClient
     from requests import Response
 
-DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
+# Where the benchmark runs, whatever this machine is.
+_PLATFORM = "linux/amd64"
 _ANSWER_TIMEOUT_S = 20.0
 
 _Answer = TypeVar("_Answer")
@@ -69,6 +71,7 @@ class Engine:
             "t": name,
             "rm": "1",
             "forcerm": "1",
+            "platform": _PLATFORM,
             "buildargs": json.dumps(dict(arguments)),
         }
         return self._messages("/build", parameters, {"Content-Type": "application/tar"}, archive)
@@ -83,7 +86,7 @@ class Engine:
         wanted = reference.digest or reference.tag or "latest"
         return self._messages(
             "/images/create",
-            {"fromImage": reference.name, "tag": wanted},
+            {"fromImage": reference.name, "tag": wanted, "platform": _PLATFORM},
             _authentication(reference, login),
         )
 
@@ -146,25 +149,28 @@ class Engine:
 async def open_engine(
     environment: Mapping[str, str], *, timeout_s: float = _ANSWER_TIMEOUT_S
 ) -> AsyncIterator[Engine]:
-    """Connect to the engine of ``$DOCKER_HOST``, else of the usual socket.
+    """Connect to the engine that the docker command would use: ``$DOCKER_HOST``, else the chosen
+    context's, else the usual socket.
 
     ``timeout_s`` is for short answers; builds and pushes take as long as they take.
 
     Raises:
+        CredentialsError: the Docker config cannot be read.
         EngineError: none answers there, or this user may not use it.
     """
-    address = environment.get("DOCKER_HOST") or DEFAULT_ADDRESS
+    address = engine_address(environment)
 
     def connect() -> APIClient:
         # 0.3 s to import: only who needs an engine pays for it.
         from docker import APIClient
         from docker.utils import kwargs_from_env
 
+        options: Any = kwargs_from_env(environment={**environment, "DOCKER_HOST": address})
+        options["timeout"] = timeout_s
         return APIClient(
             version="auto",
-            timeout=timeout_s,
             use_ssh_client=address.startswith("ssh://"),
-            **kwargs_from_env(environment=dict(environment)),
+            **options,
         )
 
     try:

@@ -33,6 +33,8 @@ _FROM_FAILED = re.compile(
     r"|no such image|invalid reference",
     re.I,
 )
+_BUILDERS_OWN = re.compile(r" ---> |Step \d+/\d+ : |Removing intermediate container ")
+_ENDED = re.compile(r"returned a non-zero code: (\d+)")
 
 
 def push_problem(said: str, reference: ImageReference) -> ImageError:
@@ -85,10 +87,16 @@ def build_problem(progress: Progress, base_image: str | None) -> ImageError:
         return _no_space(f"building, at {progress.step}", said[:300])
     if progress.instruction.upper().startswith("FROM") and _FROM_FAILED.search(said):
         return pull_problem(said, base_image or progress.instruction[len("FROM ") :])
-    lines = [line for line in progress.last_lines if line != progress.error]
-    last = f"; the last it said: {lines[-1][:200]}" if lines else ""
+    output = [
+        line
+        for line in progress.last_lines
+        if line != progress.error and not _BUILDERS_OWN.match(line)
+    ]
+    ended = _ENDED.search(said)
+    what = f" with status {ended[1]}" if ended else f": {said[:300]}"
+    last = f": {output[-1].rstrip('.')[:200]}" if ended and output else ""
     return BuildError(
-        f"The image could not be built: {progress.step} failed: {said[-200:]}{last}.",
+        f"The image could not be built: {progress.step} failed{what}{last}.",
         "The log has the step's whole output.",
     )
 

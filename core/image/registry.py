@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -24,6 +26,8 @@ from core.image.reference import DOCKER_HUB, ImageReference, is_loopback
 from core.text import harmless
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 _HUB_ADDRESS = "https://registry-1.docker.io"
@@ -36,6 +40,8 @@ _MANIFEST_TYPES = (
     "application/vnd.docker.distribution.manifest.v2+json",
 )
 _ACCEPT = ", ".join((*_MANIFEST_TYPES, *_INDEX_TYPES))
+# Where Docker keeps the certificates of registries that have an authority of their own.
+_CERTIFICATES = Path("/etc/docker/certs.d")
 _TIMEOUT_S = 30.0
 _TRIES = 4
 _FIRST_PAUSE_S = 0.5
@@ -65,21 +71,25 @@ class Registry:
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         transport: httpx.AsyncBaseTransport | None = None,
+        certificates: Path = _CERTIFICATES,
     ) -> None:
         self._domain = domain
         self._credentials = credentials
         self._sleep = sleep
         self._transport = transport
+        self._certificates = certificates / domain
         scheme = "http" if is_loopback(domain) else "https"
         self._address = _HUB_ADDRESS if domain == DOCKER_HUB else f"{scheme}://{domain}"
         # By scope: a registry may give another token for each.
         self._authorizations: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
-        # 0.2 s to import: only who asks a registry pays for it.
+        # 0.2 s to import and to read certificates: only who asks a registry pays, and not the loop.
+        trusted = await asyncio.to_thread(self._trusted)
         import httpx
 
         self._client = httpx.AsyncClient(
+            verify=trusted,
             timeout=_TIMEOUT_S,
             follow_redirects=True,
             transport=self._transport,
@@ -95,6 +105,22 @@ class Registry:
         trace: TracebackType | None,
     ) -> None:
         await self._client.aclose()
+
+    def _trusted(self) -> ssl.SSLContext:
+        """Return what is trusted: the system's, and what the engine trusts for this registry."""
+        import httpx
+
+        trusted = httpx.create_ssl_context()
+        for path in sorted(self._certificates.glob("*.crt")):
+            try:
+                trusted.load_verify_locations(path)
+            except OSError as error:
+                raise RegistryError(
+                    f"The certificate {path} of the registry {self._domain} cannot be read: "
+                    f"{harmless(error.strerror or 'it is none')}.",
+                    "Mend it, or make it readable for this user.",
+                ) from error
+        return trusted
 
     async def find(self, reference: ImageReference) -> Stored | None:
         """Return what the registry has under a tag or digest, or None where it has nothing.
@@ -215,11 +241,8 @@ class Registry:
         if bearer := challenges.get("bearer"):
             self._authorizations[scope] = f"Bearer {await self._token(bearer, scope, login)}"
         elif "basic" in challenges and login is not None:
-            import httpx
-
-            basic = httpx.BasicAuth(login.user, login.password)
-            request = next(basic.auth_flow(httpx.Request("GET", self._address)))
-            self._authorizations[scope] = request.headers["Authorization"]
+            both = base64.b64encode(f"{login.user}:{login.password}".encode())
+            self._authorizations[scope] = f"Basic {both.decode('ascii')}"
         else:
             return answer
         return await self._send(method, f"{self._address}{path}", scope)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from core.image.context import BuildContext, load_context
 from core.image.credentials import CredentialSource
+from core.image.docker_config import proxy_arguments
 from core.image.engine import Engine, open_engine
 from core.image.progress import Message, Part, Progress
 from core.image.reference import ImageReference, parse_reference
@@ -151,7 +152,8 @@ class _Shipment:
         await self._ensure_base(engine, context)
         progress = self._progress("build")
         arguments = context.build_arguments(self._base_image)
-        await _follow(engine.build(context.archive(), name, arguments), progress)
+        proxies = proxy_arguments(self._world.environment, engine.address)
+        await _follow(engine.build(context.archive(), name, {**proxies, **arguments}), progress)
         if progress.error or await engine.image_size(name) is None:
             raise build_problem(progress, arguments.get("BASE_IMAGE"))
         return True

@@ -102,14 +102,16 @@ def unpack(archive: Path, contents: Contents, destination: Path) -> None:
         temporary.mkdir(parents=True)
         try:
             _extract(archive, contents, temporary)
+            for member in contents.files:
+                place = destination / member.path
+                place.parent.mkdir(parents=True, exist_ok=True)
+                (temporary / member.path).replace(place)
         except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
             raise DamagedError(
                 f"The archive of results is damaged: {harmless(str(error))}."
             ) from error
-        for member in contents.files:
-            place = destination / member.path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            (temporary / member.path).replace(place)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _extract(archive: Path, contents: Contents, folder: Path) -> None:

@@ -22,10 +22,10 @@ from core.kube.errors import (
     ConflictError,
     DeniedError,
     ExpiredError,
-    KubeconfigError,
     NotFoundError,
     UnreachableError,
 )
+from core.kube.login import log_in
 from core.text import harmless
 
 if TYPE_CHECKING:
@@ -150,9 +150,10 @@ class Cluster:
         """
 
         async def once() -> aiohttp.ClientResponse:
-            answer = await self._send(
-                "GET", path, query or {}, None, "application/json", _STREAM_TIMEOUT_S
-            )
+            async with asyncio.timeout(_REQUEST_TIMEOUT_S):
+                answer = await self._send(
+                    "GET", path, query or {}, None, "application/json", _STREAM_TIMEOUT_S
+                )
             if answer.status >= 400:
                 async with contextlib.aclosing(_Closing(answer)):
                     self._raise_for_status(answer, await answer.text(), "GET", path)
@@ -190,16 +191,19 @@ class Cluster:
             _method, url, headers, *_ = await self._serialized("GET", path, query, None, "")
             session = self._session()
             try:
-                return await session.ws_connect(
-                    "ws" + url.removeprefix("http"),
-                    # The server answers 406 to an exec that asks for JSON.
-                    headers={**headers, "Accept": "*/*"},
-                    protocols=("v4.channel.k8s.io",),
-                    max_msg_size=0,
-                    heartbeat=20.0,
-                )
+                async with asyncio.timeout(_REQUEST_TIMEOUT_S):
+                    return await session.ws_connect(
+                        "ws" + url.removeprefix("http"),
+                        # The server answers 406 to an exec that asks for JSON.
+                        headers={**headers, "Accept": "*/*"},
+                        protocols=("v4.channel.k8s.io",),
+                        max_msg_size=0,
+                        heartbeat=20.0,
+                    )
             except aiohttp.WSServerHandshakeError as error:
-                raise self._refusal(error.status, error.message, "GET", path, {}) from error
+                # The client keeps the answer's status only.
+                said = f"running a command in pod {pod}: HTTP status {error.status}"
+                raise self._refusal(error.status, said, "GET", path, error.headers or {}) from error
 
         socket = await self._patiently(once, patience_s)
         try:
@@ -280,23 +284,7 @@ class Cluster:
         return session
 
     async def _log_in(self, configuration: Any) -> None:
-        from kubernetes.aio import config
-
-        load: Any = config.load_kube_config
-        try:
-            await load(
-                config_file=self.access.kubeconfig,
-                context=self.access.context,
-                client_configuration=configuration,
-                persist_config=False,
-            )
-        except Exception as error:
-            # The loader raises whatever its parts do: ConfigException, KeyError, YAML's, OSError.
-            raise KubeconfigError(
-                f"Context {self.access.context} cannot be used from {self.access.kubeconfig}: "
-                f"{harmless(_last_line(error))}.",
-                "kubectl config get-contexts lists what there is; name one with --context.",
-            ) from error
+        await log_in(self.access.kubeconfig, self.access.context, configuration)
         self._logged_in_at = self._monotonic()
 
     async def _log_in_again(self, error: DeniedError) -> bool:

@@ -26,7 +26,7 @@ from core.kube.reading import (
 from core.kube.reason import Reason, shown
 from core.kube.starting import container_image
 from core.kube.waiting import why_waiting
-from core.text import columns, duration
+from core.text import columns, duration, harmless
 
 _TELLING_LABELS = (
     "node.kubernetes.io/instance-type",
@@ -111,7 +111,7 @@ def describe_text(description: Description, now: datetime) -> str:
     for node in description.nodes:
         lines += [*_node_lines(node), ""]
     lines += _event_lines(description.events, now)
-    lines += [shown(sentence) for sentence in description.unreadable]
+    lines += [harmless(sentence) for sentence in description.unreadable]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from core.kube.cluster import JsonObject
@@ -43,14 +43,15 @@ _IMAGE_REMEDY = "The node must reach the registry of the installer's image, or h
 # What installers print before they fail. The first that fits is the cause.
 _CAUSES = (
     (
-        r"(\b403\b|forbidden|access denied|accessdenied)",
+        # Versions and builds have such numbers between dots.
+        r"((?<![\d.])403(?![\d.]*\d)|forbidden|access ?denied)",
         "the driver's download was refused (403)",
         "driver download",
         "The bucket with the drivers denies access; nodes that are added now will fail alike. "
         "Choose another driver version, or let GKE install it.",
     ),
     (
-        r"(\b404\b|nosuchkey|does not exist|no such object)",
+        r"((?<![\d.])404(?![\d.]*\d)|nosuchkey|driver does not exist|no such object)",
         "there is no such driver for this node's system (404)",
         "driver download",
         "Choose a driver version that exists for the node's image version.",
@@ -167,13 +168,13 @@ def work_of(what: str, pod: JsonObject, events: Sequence[JsonObject], log: Log |
         if looping or failed_now:
             return _failure(what, pod, status, ended, log)
         if "running" in mapping(status, "state") and status in steps:
-            step = shown(words(status, "name"))
-            again = whole(status, "restartCount") or 0
-            tried = f", try {again + 1}" if again else ""
-            return Finding(
-                "working",
-                f"the {what} runs (step {steps.index(status) + 1} of {len(steps)}: {step}{tried})",
-            )
+            step = f"{steps.index(status) + 1} of {len(steps)}: {shown(words(status, 'name'))}"
+            if ended and whole(ended, "exitCode") != 0:
+                before = _failure(what, pod, status, ended, log)
+                return replace(
+                    before, state="working", detail=f"{before.detail}; it is at it again"
+                )
+            return Finding("working", f"the {what} runs (step {step})")
     if words(pod, "status", "phase") == "Failed":
         said = shown(words(pod, "status", "message") or words(pod, "status", "reason"))
         return Finding("failed", f"the {what} failed" + (f": {said}" if said else ""))
@@ -226,8 +227,10 @@ def _failure(
     text = f"{words(ended, 'message')}\n{log.text if log else ''}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     said = f", last: {shown(lines[-1])}" if lines else ""
-    again = whole(status, "restartCount") or 0
-    tries = f" {again + 1} times" if again else ""
+    failures = whole(status, "restartCount") or 0
+    if "running" not in mapping(status, "state"):
+        failures += 1
+    tries = f" {failures} times" if failures > 1 else ""
     ending = "" if code is None else f" with exit code {code}"
     for pattern, cause, kind, remedy in _CAUSES:
         if re.search(pattern, text, re.IGNORECASE):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.kube.cluster import Cluster, JsonObject, Query
@@ -46,6 +47,7 @@ _NO_DRIVER = Finding(
 )
 _LOG_LINES = 40
 _LOG_BYTES = 65536
+_LOG_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,37 +125,27 @@ async def follow_rollout(
         DeniedError: nodes may not be listed and watched.
         ClusterError: see its classes.
     """
-    watches = {"nodes": watch(cluster, "/api/v1/nodes")}
-    for namespace in namespaces:
-        core, apps = f"/api/v1/namespaces/{namespace}", f"/apis/apps/v1/namespaces/{namespace}"
-        watches[f"pods {namespace}"] = watch(cluster, f"{core}/pods")
-        watches[f"daemonsets {namespace}"] = watch(cluster, f"{apps}/daemonsets")
-        watches[f"events {namespace}"] = watch(
-            cluster,
-            f"{core}/events",
-            # Only these tell what keeps an installer; a cluster has many of the others.
-            query={"fieldSelector": "type=Warning,involvedObject.kind=Pod"},
-        )
-    optional = frozenset(watches) - {"nodes"}
+    watches = _watches(cluster, namespaces)
     logs: dict[tuple[str, str], Log] = {}
     last: Rollout | None = None
-    async with contextlib.aclosing(latest(watches, optional=optional)) as snapshots:
+    snapshots = latest(watches, optional=frozenset(watches) - {"nodes"})
+    async with contextlib.aclosing(snapshots):
         async for snapshot in snapshots:
-            seen = {
-                kind: [
+            nodes, pods, daemonsets, events = (
+                [
                     each
                     for name, found in snapshot.items()
                     if name.split(" ")[0] == kind
                     for each in found.values()
                 ]
                 for kind in ("nodes", "pods", "daemonsets", "events")
-            }
-            await _read_logs(cluster, seen["pods"], logs)
+            )
+            await _read_logs(cluster, pods, logs)
             now = rollout(
-                seen["nodes"],
-                seen["pods"],
-                seen["daemonsets"],
-                seen["events"],
+                nodes,
+                pods,
+                daemonsets,
+                events,
                 resource=resource,
                 selector=selector,
                 needed=needed,
@@ -162,6 +154,20 @@ async def follow_rollout(
             if now != last:
                 last = now
                 yield now
+
+
+def _watches(
+    cluster: Cluster, namespaces: Sequence[str]
+) -> dict[str, AsyncIterator[Mapping[str, JsonObject]]]:
+    watches = {"nodes": watch(cluster, "/api/v1/nodes")}
+    for namespace in namespaces:
+        core, apps = f"/api/v1/namespaces/{namespace}", f"/apis/apps/v1/namespaces/{namespace}"
+        watches[f"pods {namespace}"] = watch(cluster, f"{core}/pods")
+        watches[f"daemonsets {namespace}"] = watch(cluster, f"{apps}/daemonsets")
+        # Only warnings tell what keeps an installer; a cluster has many of the others.
+        telling: Query = {"fieldSelector": "type=Warning,involvedObject.kind=Pod"}
+        watches[f"events {namespace}"] = watch(cluster, f"{core}/events", query=telling)
+    return watches
 
 
 async def _read_logs(
@@ -185,7 +191,10 @@ async def _read_logs(
                 "tailLines": _LOG_LINES,
                 "limitBytes": _LOG_BYTES,
             }
-            async with cluster.stream(path, query=query, patience_s=0.0) as stream:
+            async with (
+                asyncio.timeout(_LOG_WITHIN_S),
+                cluster.stream(path, query=query, patience_s=0.0) as stream,
+            ):
                 text = (await stream.read()).decode(errors="backslashreplace")
         logs[key] = Log(wanted.of, text)
 

@@ -1,7 +1,7 @@
 """A container's log as bytes turned into lines, each delivered once however often it is replayed.
 
 The server's timestamps are the only thread through a broken stream. They have nanoseconds, but the
-server takes only whole seconds to begin from, so every reopened stream repeats up to two seconds.
+server takes only whole seconds to begin from, so a reopened stream repeats about a second.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ import re
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 LONGEST_LINE = 1 << 20
 """Bytes of a line, its timestamp included, that are kept."""
 _FRAGMENT = 16384
 """The runtime writes a longer line in pieces of this many bytes, each with a time of its own."""
 _STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d) ")
-# What a stream repeats reaches one second back from the last line; stdout and stderr are out of
-# order by microseconds, which may cross a second, and a clock may be set back a little.
-_REPEATED_S = 1
+# stdout and stderr are out of order by microseconds, which may cross a second. A second more than
+# needed would cost a busy log's server as much again.
+_REPEATED = timedelta(milliseconds=100)
+# Longer than what is repeated: a clock may be set back a little.
 _REMEMBERED_S = 4
 # A line that lies across the beginning of what is repeated comes back as its tail only.
 _LONG_LINES = 4
@@ -84,7 +85,7 @@ class Window:
 
     def __init__(self) -> None:
         self._delivered: dict[int, Counter[int]] = {}
-        self._last_second: int | None = None
+        self._last: datetime | None = None
         self._long_texts: deque[str] = deque(maxlen=_LONG_LINES)
         self._expected: dict[int, Counter[int]] = {}
         self._recognised = True
@@ -95,9 +96,9 @@ class Window:
     def reopen(self) -> datetime | None:
         """Expect a repetition; return the time from which to ask for it."""
         self.server_words = ""
-        if self._last_second is None:
+        if self._last is None:
             return None
-        since = self._last_second - _REPEATED_S
+        since = int((self._last - _REPEATED).timestamp())
         self._expected = {
             second: counts.copy() for second, counts in self._delivered.items() if second >= since
         }
@@ -135,6 +136,7 @@ class Window:
         text = _text(raw, stamp.end())
         if at_beginning and text and any(each.endswith(text) for each in self._long_texts):
             return None
+        self._last = time
         self._remember(second, key)
         if len(raw.data) > _FRAGMENT:
             self._long_texts.append(text)
@@ -148,7 +150,6 @@ class Window:
                 del self._delivered[old]
             counts = self._delivered[second] = Counter()
         counts[key] += 1
-        self._last_second = second
 
 
 def _text(raw: RawLine, start: int) -> str:

@@ -282,5 +282,10 @@ class _Follower:
 
 
 def _words(error: Exception) -> str:
+    import aiohttp
+
+    if isinstance(error, aiohttp.ClientPayloadError):
+        # What the client says of it is about chunks and lengths.
+        return "the connection was lost"
     said = str(error).strip().splitlines()
     return f"the connection was lost ({said[-1] if said else type(error).__name__})"

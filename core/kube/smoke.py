@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from benchmark.errors import WorkError
 from core.kube.cluster import Cluster, JsonObject, Query
 from core.kube.ended import why_ended
-from core.kube.errors import ConflictError, NotFoundError
+from core.kube.errors import (
+    ClusterError,
+    ConflictError,
+    DeniedError,
+    NotFoundError,
+    UnreachableError,
+)
 from core.kube.latest import latest
 from core.kube.reading import container_statuses, mapping, name_of, words
 from core.kube.reason import Reason, shown
@@ -25,6 +31,7 @@ SMOKE_DEADLINE_S = 600.0
 _RESOURCE = "nvidia.com/gpu"
 _USER_ID = 10001
 _LOG_BYTES = 65536
+_LOG_TRIES = 3
 _GONE_WITHIN_S = 60.0
 # GKE mounts the driver's programs and libraries there.
 _SCRIPT = (
@@ -33,7 +40,7 @@ _SCRIPT = (
     "exec nvidia-smi 2>&1"
 )
 _VERSIONS = re.compile(
-    r"Driver Version:\s*([^\s|]+).*?CUDA (?:UMD )?Version:\s*([^\s|]+)", re.DOTALL
+    r"(?:Driver|KMD) Version:\s*([^\s|]+).*?CUDA (?:UMD )?Version:\s*([^\s|]+)", re.DOTALL
 )
 _GPU_ROW = re.compile(r"^\|\s+\d+\s{2,}(\S.*?)\s{2,}(?:On|Off|N/A)\s*\|", re.MULTILINE)
 _FAULTS = (
@@ -110,19 +117,7 @@ def smoke_pod(
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "tolerations": [dict(each) for each in tolerations],
-        "containers": [
-            {
-                "name": CONTAINER,
-                "image": image,
-                "command": ["sh", "-c", _SCRIPT],
-                "resources": {"limits": {_RESOURCE: str(gpus)} if gpus else {}},
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
-            }
-        ],
+        "containers": [_container(image, gpus)],
     }
     if node_selector:
         specification["nodeSelector"] = dict(node_selector)
@@ -135,6 +130,20 @@ def smoke_pod(
         "kind": "Pod",
         "metadata": {"name": name, "namespace": namespace, "labels": dict(labels)},
         "spec": specification,
+    }
+
+
+def _container(image: str, gpus: int) -> JsonObject:
+    return {
+        "name": CONTAINER,
+        "image": image,
+        "command": ["sh", "-c", _SCRIPT],
+        "resources": {"limits": {_RESOURCE: str(gpus)} if gpus else {}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
     }
 
 
@@ -176,13 +185,17 @@ async def run_smoke(
         ClusterError: see its classes.
     """
     path = f"/api/v1/namespaces/{words(pod, 'metadata', 'namespace')}/pods"
-    cleanup: asyncio.Task[None] | None = None
+    name = name_of(pod)
     try:
         await _create(cluster, path, pod)
-        return await _result(cluster, path, name_of(pod), on_reason, deadline_s)
-    finally:
-        cleanup = asyncio.create_task(_remove(cluster, path, name_of(pod)))
-        await _to_its_end(cleanup)
+        found = await _result(cluster, path, name, on_reason, deadline_s)
+    except BaseException:
+        # What went wrong first is what is to be told; teardown finds by its labels what is left.
+        with contextlib.suppress(ClusterError, SmokeError):
+            await _to_its_end(asyncio.create_task(_remove(cluster, path, name)))
+        raise
+    await _to_its_end(asyncio.create_task(_remove(cluster, path, name)))
+    return found
 
 
 async def _create(cluster: Cluster, path: str, pod: JsonObject) -> None:
@@ -210,25 +223,25 @@ async def _result(
 
     try:
         async with asyncio.timeout(deadline_s):
-            ended, reason = await _end(cluster, path, name, tell)
-            text = await _log(cluster, path, name) if ended is not None else ""
+            reason = await _end(cluster, path, name, tell)
+            if reason is None or reason.kind == "failed":
+                text = await _log(cluster, path, name)
+                # Its own words tell more than its exit code.
+                if reason is None or text.strip():
+                    return parse_nvidia_smi(text)
     except TimeoutError:
         why = f" {told.sentence}" if told else ""
         raise SmokeError(
             f"Pod {shown(name)} did not show a GPU within {deadline_s:g} s.{why}",
             told.remedy if told else "kubectl describe pod says more.",
         ) from None
-    if text.strip() and (reason is None or reason.kind == "failed"):
-        return parse_nvidia_smi(text)
-    if reason is None:
-        return parse_nvidia_smi(text)
     raise SmokeError(reason.sentence, reason.remedy)
 
 
 async def _end(
     cluster: Cluster, path: str, name: str, tell: Callable[[Reason], None]
-) -> tuple[JsonObject | None, Reason | None]:
-    """Wait for the pod's end; return it, None where it is gone, and why it failed."""
+) -> Reason | None:
+    """Wait for the pod's end; return why it failed, or why it never will run."""
     events_path = path.removesuffix("pods") + "events"
     watches = {
         "pods": watch(cluster, path, query={"fieldSelector": f"metadata.name={name}"}),
@@ -244,19 +257,19 @@ async def _end(
             events = list(snapshot["events"].values())
             if pod is None:
                 if was_there:
-                    return None, why_ended(None, CONTAINER, events)
+                    return why_ended(None, CONTAINER, events)
                 continue
             was_there = True
             if _is_over(pod):
-                return pod, why_ended(pod, CONTAINER, events)
+                return why_ended(pod, CONTAINER, events)
             reason = why_waiting(None, pod, events)
             if reason is None or reason == last:
                 continue
             last = reason
             tell(reason)
             if reason.hopeless:
-                return None, reason
-    return None, why_ended(None, CONTAINER, [])
+                return reason
+    return why_ended(None, CONTAINER, [])
 
 
 def _is_over(pod: JsonObject) -> bool:
@@ -266,12 +279,26 @@ def _is_over(pod: JsonObject) -> bool:
 
 
 async def _log(cluster: Cluster, path: str, name: str) -> str:
+    """Return what the container printed; empty where it never ran."""
+    import aiohttp
+
     query: Query = {"container": CONTAINER, "limitBytes": _LOG_BYTES}
-    try:
-        async with cluster.stream(f"{path}/{name}/log", query=query) as stream:
-            return (await stream.read()).decode(errors="backslashreplace")
-    except NotFoundError:
-        return ""
+    problem: Exception | None = None
+    for _ in range(_LOG_TRIES):
+        try:
+            async with cluster.stream(f"{path}/{name}/log", query=query) as stream:
+                return (await stream.read()).decode(errors="backslashreplace")
+        except (DeniedError, UnreachableError):
+            raise
+        except ClusterError:
+            # 400 or 404: no container ever ran, or the node that has its log is gone.
+            return ""
+        except (aiohttp.ClientError, OSError) as error:
+            problem = error
+    raise SmokeError(
+        f"The log of pod {shown(name)} cannot be read: {shown(str(problem))}.",
+        "See that the connection to the API server holds.",
+    ) from problem
 
 
 async def _remove(cluster: Cluster, path: str, name: str) -> None:
@@ -280,13 +307,17 @@ async def _remove(cluster: Cluster, path: str, name: str) -> None:
         await cluster.request("DELETE", f"{path}/{name}", query={"gracePeriodSeconds": 0})
     except NotFoundError:
         return
-    with contextlib.suppress(TimeoutError):
+    query: Query = {"fieldSelector": f"metadata.name={name}"}
+    try:
         async with asyncio.timeout(_GONE_WITHIN_S):
-            async for pods in watch(
-                cluster, path, query={"fieldSelector": f"metadata.name={name}"}
-            ):
+            async for pods in watch(cluster, path, query=query):
                 if name not in pods:
                     return
+    except TimeoutError:
+        raise SmokeError(
+            f"Pod {shown(name)} was deleted and is still there after {_GONE_WITHIN_S:g} s.",
+            "kubectl describe pod says what holds it; it may hold a GPU.",
+        ) from None
 
 
 async def _to_its_end(task: asyncio.Task[None]) -> None:

@@ -157,9 +157,14 @@ def sentence(event: Event) -> str:
             return _resource_sentence(record) or _benchmark_sentence(record)
 
 
+def _matters(record: events.PartChanged) -> bool:
+    # Every step of an image begins and ends, mostly at once: that it is done is enough.
+    return record.kind != "image" or record.state in ("ready", "failed")
+
+
 def _resource_sentence(record: events.AnyRecord) -> str:
     match record:
-        case events.PartChanged() if record.done is None:
+        case events.PartChanged() if record.done is None and _matters(record):
             return f"{record.kind} {record.name}: {record.detail}"
         case events.ResourceIntended():
             return f"Creating {record.kind} {record.name} ({record.location})"

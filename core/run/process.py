@@ -137,7 +137,7 @@ class RunProcess:
     async def _unwound(self, ending: _Ending) -> _Ending:
         """Remove what the run created, and return how it ended when that is known too."""
         hands = self._unwind(ending.state)
-        if hands is None:
+        if hands is None or not self._view.resources:
             return ending
         finished = await Teardown(
             self._journal,

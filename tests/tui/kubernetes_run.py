@@ -28,7 +28,10 @@ SETTINGS = {
     "kubeconfig": "/home/me/.kube/config",
     "namespace": "benchmarks",
 }
-STAGES = (Stage.PREFLIGHT, Stage.DRIVERS, Stage.IMAGE, Stage.JOB, Stage.RESULTS)
+STAGES = (
+    *(Stage.PREFLIGHT, Stage.DRIVERS, Stage.IMAGE),
+    *(Stage.JOB, Stage.RESULTS, Stage.TEARDOWN),
+)
 _IMAGE = "registry.example:5000/gpubench:1f0c"
 _PLACE = "context gpu-cluster, namespace benchmarks"
 _MB = 1_000_000.0

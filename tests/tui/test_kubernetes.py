@@ -260,7 +260,7 @@ class TestCollect:
         async with open_run(told.collection_failed) as pilot:
             await dashboard(pilot, "could not be collected", "C collects them")
             await pilot.press("C")
-            await until_shown(pilot, "are collected.")
+            await until_shown(pilot, "The results are collected.")
         (command,) = answers.commands
         assert command[command.index("--no-ui") + 1 :][:2] == ["collect", RUN]
 
@@ -272,6 +272,15 @@ class TestCollect:
             await dashboard(pilot, "C collects them")
             await pilot.press("C")
             await until_shown(pilot, "The pod is gone.")
+
+    async def test_good_results_with_something_left_are_no_failure(
+        self, open_run: Open, answers: Answers
+    ) -> None:
+        answers.answer = Answer(5, "", "")
+        async with open_run(told.collection_failed) as pilot:
+            await dashboard(pilot, "C collects them")
+            await pilot.press("C")
+            await until_shown(pilot, "The results are collected; T removes")
 
     @pytest.mark.parametrize(
         ("moment", "text"),

@@ -18,6 +18,7 @@ from core.console_settings import ConsoleSettings
 from core.run.events import CostMetered, Stage, StageFailed, StageProgressed
 from core.run.journal import Journal
 from core.targets.machine import Finding
+from tests.tui import kubernetes_run
 from tests.tui.conftest import NOW, Driver, until_shown
 from tests.tui.recorded import replay
 from tests.tui.test_teardown import with_cluster
@@ -83,6 +84,22 @@ def cloud() -> None:
             journal.append(run.id, record, time=time, stage=stage)
 
 
+def on_a_cluster(moment: Callable[[], list[kubernetes_run.Moment]]) -> Prepare:
+    """A run on a Kubernetes cluster that came to a moment."""
+    return lambda: kubernetes_run.write_down(STATE, RESULTS, moment)
+
+
+def opened(text: str) -> Walk:
+    """Open the newest run and wait for what its dashboard says."""
+
+    async def walk(pilot: Driver) -> None:
+        await until_shown(pilot, kubernetes_run.RUN)
+        await pilot.press("enter")
+        await until_shown(pilot, "preflight", text)
+
+    return walk
+
+
 async def runs(pilot: Driver) -> None:
     await until_shown(pilot, "✓ done")
 
@@ -145,6 +162,12 @@ async def form(pilot: Driver) -> None:
     await until_shown(pilot, "nothing is billed")
 
 
+async def kubernetes_form(pilot: Driver) -> None:
+    await form(pilot)
+    await pilot.press("shift+tab", "enter", "down", "enter")
+    await until_shown(pilot, "namespace", "gpus", "--image REGISTRY")
+
+
 async def teardown(pilot: Driver) -> None:
     await runs(pilot)
     await pilot.press("T")
@@ -192,6 +215,11 @@ PAGES: list[tuple[str, Prepare, Walk]] = [
     ("choose", two_legs, choose),
     ("stop", under_way, stop),
     ("help", nothing, help_page),
+    ("layers", on_a_cluster(kubernetes_run.image_pushing), opened("2c3d4e5f6071")),
+    ("rollout", on_a_cluster(kubernetes_run.drivers_rolling_out), opened("gpu-node-3")),
+    ("pending", on_a_cluster(kubernetes_run.pod_pending), opened("Insufficient")),
+    ("uncollected", on_a_cluster(kubernetes_run.collection_failed), opened("C collects")),
+    ("kubernetes-form", two_legs, kubernetes_form),
 ]
 
 

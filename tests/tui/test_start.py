@@ -26,6 +26,15 @@ scenario = "SingleStream"
 query_count = 4
 """
 
+_KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: mine
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
+contexts: [{name: mine, context: {cluster: c, user: u}}]
+users: [{name: u, user: {token: x}}]
+"""
+
 
 class TestForm:
     async def test_time_cost_and_the_headless_command_are_said_before_anything_starts(
@@ -62,7 +71,7 @@ class TestForm:
     ) -> None:
         from core.cli.parser import RUN_FLAGS
 
-        async with open_console(size=(120, 90), GPUBENCH_TARGET="kubernetes") as pilot:
+        async with open_console(size=(200, 80), GPUBENCH_TARGET="kubernetes") as pilot:
             await until_shown(pilot, "Enter  ")
             await pilot.press("r")
             await until_shown(pilot, "gpus")
@@ -72,7 +81,7 @@ class TestForm:
     async def test_settings_of_a_target_are_there_when_it_is_chosen(
         self, open_console: OpenConsole
     ) -> None:
-        async with open_console(size=(120, 90), GPUBENCH_NAMESPACE="benchmarks") as pilot:
+        async with open_console(size=(200, 80), GPUBENCH_NAMESPACE="benchmarks") as pilot:
             await until_shown(pilot, "Enter  ")
             await pilot.press("r")
             await until_shown(pilot, "measurements  4")
@@ -98,10 +107,30 @@ class TestForm:
             await until_shown(pilot, "context", "namespace", "image", "gpus", "leg")
             assert "runtime class" not in screen_text(pilot)
 
-    async def test_what_a_cluster_of_ones_own_costs_is_not_said_to_be_nothing(
-        self, open_console: OpenConsole
+    async def test_a_run_on_a_cluster_needs_an_image_and_the_form_says_so(
+        self, open_console: OpenConsole, tmp_path: Path
     ) -> None:
-        environment = {"GPUBENCH_TARGET": "kubernetes", "GPUBENCH_IMAGE": "registry.example/x"}
+        kubeconfig = tmp_path / "kubeconfig"
+        kubeconfig.write_text(_KUBECONFIG)
+        environment = {"GPUBENCH_TARGET": "kubernetes", "KUBECONFIG": str(kubeconfig)}
+        async with open_console(size=(200, 60), **environment) as pilot:
+            await until_shown(pilot, "Enter  ")
+            await pilot.press("r")
+            await until_shown(pilot, "--image")
+            assert not pilot.app.screen.active_bindings["ctrl+s"].enabled
+            assert pilot.app.screen.query_one("#field-image").has_class("-wrong")
+
+    async def test_what_a_cluster_of_ones_own_costs_is_not_said_to_be_nothing(
+        self, open_console: OpenConsole, tmp_path: Path
+    ) -> None:
+        # Nothing answers there, and nothing is asked: a form must not need a cluster.
+        kubeconfig = tmp_path / "kubeconfig"
+        kubeconfig.write_text(_KUBECONFIG)
+        environment = {
+            "GPUBENCH_TARGET": "kubernetes",
+            "GPUBENCH_IMAGE": "registry.example/gpubench",
+            "KUBECONFIG": str(kubeconfig),
+        }
         async with open_console(size=(200, 60), **environment) as pilot:
             await until_shown(pilot, "Enter  ")
             await pilot.press("r")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,7 +65,8 @@ class Check:
 
     def names(self, field: str) -> bool:
         """Return whether the problem is this field's."""
-        return f"--{field.replace('_', '-')}:" in self.problem or f" {field} " in self.problem
+        flag = field.replace("_", "-")
+        return bool(re.search(rf"--{flag}(?![\w-])| {field} ", self.problem))
 
 
 def _choices(annotation: Any) -> tuple[str, ...]:
@@ -151,9 +153,10 @@ def check_form(
     from core.settings import load_settings
     from core.targets.expectation import expect
     from core.targets.planning import plan_of
+    from core.targets.registry import resolved
 
     try:
-        settings = load_settings(values, environment, config_file).settings
+        settings = resolved(load_settings(values, environment, config_file).settings, environment)
         journal = Journal.to_read(settings.state_dir)
         if journal is None:
             with tempfile.TemporaryDirectory() as folder, Journal(Path(folder)) as empty:

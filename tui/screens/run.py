@@ -13,6 +13,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Tab, Tabs
 
+from core.errors import ExitCode
 from core.text import duration, harmless
 from tui.commands import RUN, bindings
 from tui.log.panel import LogPanel
@@ -276,7 +277,7 @@ class RunScreen(Page):
 
     def action_collect(self) -> None:
         """Fetch the results that are still in the run's pod."""
-        self.console_app.say(f"Collecting the results of {self._run.id} ...")
+        self.console_app.say("Collecting the results ...")
         self._ask("collect", "--quiet")
 
     def _ask(self, verb: str, *flags: str) -> None:
@@ -288,10 +289,12 @@ class RunScreen(Page):
         """Say what came of it; the rest is in the journal."""
         message.stop()
         asked, self._asked = self._asked, ""
-        if message.code != 0:
+        if asked == "collect" and message.code == ExitCode.CLEANUP_INCOMPLETE:
+            self.console_app.warn("The results are collected; T removes what may be left.")
+        elif message.code != 0:
             self.console_app.warn(message.sentence)
         elif asked == "collect":
-            self.console_app.say(f"The results of {self._run.id} are collected.")
+            self.console_app.say("The results are collected.")
         elif words := message.out.split():
             self._new_run = words[-1]
         if self.is_whole:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from core.errors import WorkError
 from core.kube.cluster import Access, Cluster, JsonObject
-from core.kube.errors import ConflictError, NotFoundError
-from core.kube.objects import run_selector
+from core.kube.errors import ClusterError, ConflictError, NotFoundError
+from core.kube.objects import KEEPER_CONTAINER, run_selector
+from core.kube.transfer import TransferError, release
 from core.run.view import ResourceView
 
 JOB = "job"
@@ -20,9 +21,10 @@ DAEMONSET = "daemonset"
 # A pod answers SIGTERM within 2 s; what holds results is not waited for: a teardown means it.
 _GRACE_S = 5
 _GONE_WITHIN_S = 60.0
-# Only where nobody is left to say that the containers have ended.
-_FORCE_AFTER_S = 20.0
+# Some nodes take a minute to say that a pod has ended, and a lost one never does.
+_FORCE_AFTER_S = 2 * _GRACE_S
 _LOOK_EVERY_S = 0.25
+_RELEASE_PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,10 @@ class WorkloadHand:
 
     async def _delete_pods(self, cluster: Cluster, kind: str, name: str) -> None:
         pods = _collection(POD, cluster.namespace)
-        asked: set[str] = set()
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        while loop.time() - began < _GONE_WITHIN_S:
+        asked: dict[str, float] = {}
+        now = asyncio.get_running_loop().time
+        give_up_at = now() + _GONE_WITHIN_S
+        while now() < give_up_at:
             left = [
                 pod
                 for pod in await _listed(cluster, pods, run_selector(self.run_id))
@@ -84,12 +86,15 @@ class WorkloadHand:
             if not left:
                 return
             for pod in left:
-                path = f"{pods}/{_name(pod)}"
-                if _name(pod) not in asked:
-                    asked.add(_name(pod))
-                    await _delete(cluster, path, _uid(pod), grace_s=_GRACE_S)
-                elif loop.time() - began > _FORCE_AFTER_S and await _is_on_lost_node(cluster, pod):
+                path, since = f"{pods}/{_name(pod)}", asked.get(_name(pod))
+                if _has_ended(pod) or (since is not None and now() - since > _FORCE_AFTER_S):
+                    # Its containers have ended, or the node was to kill them long ago; what is
+                    # waited for is only the node's word.
                     await _delete(cluster, path, _uid(pod), grace_s=0)
+                elif since is None:
+                    asked[_name(pod)] = now()
+                    await _let_go(cluster, pod)
+                    await _delete(cluster, path, _uid(pod), grace_s=_GRACE_S)
             await asyncio.sleep(_LOOK_EVERY_S)
 
 
@@ -154,6 +159,24 @@ async def _delete(
         await cluster.request("DELETE", path, body=body)
 
 
+async def _let_go(cluster: Cluster, pod: JsonObject) -> None:
+    """Tell the keeper that nobody wants its results, so that it does not hold the pod."""
+    if any(each.get("name") == KEEPER_CONTAINER for each in _containers(pod)):
+        with contextlib.suppress(ClusterError, TransferError, TimeoutError):
+            async with asyncio.timeout(_RELEASE_PATIENCE_S):
+                await release(cluster, _name(pod), patience_s=_RELEASE_PATIENCE_S)
+
+
+def _containers(pod: JsonObject) -> list[JsonObject]:
+    found = (pod.get("status") or {}).get("containerStatuses")
+    return found if isinstance(found, list) else []
+
+
+def _has_ended(pod: JsonObject) -> bool:
+    states = [each.get("state") or {} for each in _containers(pod)]
+    return bool(states) and all(state.get("terminated") for state in states)
+
+
 async def _exists(cluster: Cluster, path: str, uid: str) -> bool:
     try:
         found = await cluster.request("GET", path)
@@ -166,20 +189,6 @@ async def _listed(cluster: Cluster, path: str, selector: str) -> list[JsonObject
     answer = await cluster.request("GET", path, query={"labelSelector": selector})
     items = answer.get("items")
     return items if isinstance(items, list) else []
-
-
-async def _is_on_lost_node(cluster: Cluster, pod: JsonObject) -> bool:
-    node = str((pod.get("spec") or {}).get("nodeName") or "")
-    if not node:
-        return False
-    try:
-        found = await cluster.request("GET", f"/api/v1/nodes/{node}")
-    except NotFoundError:
-        return True
-    except WorkError:
-        return False
-    conditions = (found.get("status") or {}).get("conditions") or []
-    return any(each.get("type") == "Ready" and each.get("status") != "True" for each in conditions)
 
 
 def _name(thing: JsonObject) -> str:

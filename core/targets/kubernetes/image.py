@@ -18,6 +18,7 @@ from core.run.pipeline import StageContext
 from core.targets.kubernetes.deployment import Deployment
 
 _LOOK_EVERY_S = 0.5
+_LONGEST_DETAIL = 100
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,10 @@ class Image:
         def report(part: Part) -> None:
             context.emit(
                 PartChanged(
-                    kind="layer",
+                    kind="image",
                     name=part.name,
                     state=part.state,
-                    detail=part.detail,
+                    detail=_short(part.detail),
                     done=part.done,
                     total=part.total,
                     unit="bytes" if part.done is not None else "",
@@ -63,6 +64,11 @@ class Image:
         self.deployment.image_known.set()
         what = "built and pushed" if shipped.built else "pushed" if shipped.pushed else "there"
         return f"{shipped.reference} ({shipped.size_bytes / 1e6:.0f} MB, {what})"
+
+
+def _short(text: str) -> str:
+    # A step of the Dockerfile can be a whole script.
+    return text if len(text) <= _LONGEST_DETAIL else f"{text[: _LONGEST_DETAIL - 1]}…"
 
 
 @contextlib.asynccontextmanager

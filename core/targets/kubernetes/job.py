@@ -23,7 +23,7 @@ from core.kube.objects import (
     to_yaml,
 )
 from core.kube.observing import Observation, observing
-from core.kube.transfer import collect
+from core.kube.transfer import collect, release
 from core.kube.waiting import why_waiting
 from core.run.events import (
     LogStreamInterrupted,
@@ -192,6 +192,7 @@ class _Attempt:
                 found = await collect(
                     self.cluster, pod, self.context.folder, report=lambda _done, _total: None
                 )
+                await release(self.cluster, pod)
             self.context.log("job", f"fetched what had finished: {found.files} files")
         except (ProblemError, TimeoutError) as problem:
             self.context.log("job", f"what had finished could not be fetched: {problem}")
@@ -232,8 +233,9 @@ class _Attempt:
             ending = why_ended(self.seen.pod, BENCHMARK_CONTAINER, self.seen.events, self.seen.job)
             if ending is not None and ending.kind in ("deleted", "node lost", "evicted"):
                 self._tell("pod", self.deployment.pod, "failed", ending.sentence)
-                if ending.kind != "deleted" or self.seen.pod is None:
-                    raise StageError(self._with_last_lines(ending.sentence), ending.remedy)
+                # Not all nodes say how a container of a deleted pod ended before all have ended,
+                # and the keeper waits for us.
+                raise StageError(self._with_last_lines(ending.sentence), ending.remedy)
 
     def _conclude(self, words: BenchmarkWords) -> str:
         terminated: JsonObject = self.seen.terminated(BENCHMARK_CONTAINER) or {}
@@ -276,7 +278,9 @@ class _Attempt:
 
     def _tell_waiting(self, why: str) -> None:
         pod = self.seen.pod_name
-        self._tell("job", self.deployment.job_name, "waiting", why if not pod else "waits for it")
+        self._tell(
+            "job", self.deployment.job_name, "waiting", "waits for its pod to start" if pod else why
+        )
         if pod:
             self._tell("pod", pod, "waiting", why)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import ssl
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,7 +65,9 @@ class StandInRegistry:
         return [path for asked, path, _ in self.requests if asked == method]
 
     @contextmanager
-    def serve(self) -> Iterator[StandInRegistry]:
+    def serve(
+        self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    ) -> Iterator[StandInRegistry]:
         """Serve on a free port."""
         application = web.Application()
         application.router.add_get("/token", self._token)
@@ -74,9 +77,9 @@ class StandInRegistry:
         application.router.add_delete("/v2/{name:.+}/blobs/uploads/{upload}", self._give_up)
 
         async def start(runner: web.AppRunner) -> None:
-            site = web.TCPSite(runner, "127.0.0.1", 0)
+            site = web.TCPSite(runner, host, 0, ssl_context=tls)
             await site.start()
-            self.domain = f"127.0.0.1:{runner.addresses[0][1]}"
+            self.domain = f"{host}:{runner.addresses[0][1]}"
 
         with serving(application, start):
             yield self

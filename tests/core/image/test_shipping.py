@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import os
 import socket
 import traceback
@@ -164,8 +166,10 @@ async def test_a_failed_step_is_named_with_its_last_words(yard: Yard) -> None:
     )
     with pytest.raises(BuildError) as caught:
         await yard.ship()
-    assert "step 2/2 (RUN pip install torch) failed" in caught.value.sentence
-    assert "ERROR: no matching distribution" in caught.value.sentence
+    assert caught.value.sentence == (
+        "The image could not be built: step 2/2 (RUN pip install torch) failed with status 1: "
+        "ERROR: no matching distribution."
+    )
     assert "ERROR: no matching distribution" in yard.lines
     ends = {part.name: part.state for part in yard.parts}
     assert ends == {"step 1/2": "ready", "step 2/2": "failed"}
@@ -330,3 +334,31 @@ async def test_the_password_is_nowhere_but_where_it_is_needed(
     assert PASSWORD not in seen
     if ending in ("done", "push refused"):
         assert yard.engine.logins[-1]["password"] == PASSWORD
+
+
+async def test_the_engine_of_the_chosen_context_is_used(yard: Yard) -> None:
+    host = yard.engine.address
+    yard.environment["DOCKER_HOST"] = ""
+    name = hashlib.sha256(b"desktop").hexdigest()
+    place = yard.home / "contexts/meta" / name
+    place.mkdir(parents=True)
+    meta = {"Name": "desktop", "Endpoints": {"docker": {"Host": host}}}
+    (place / "meta.json").write_text(json.dumps(meta))
+    yard.configure(currentContext="desktop")
+    assert (await yard.ship()).built
+    yard.environment["DOCKER_CONTEXT"] = "another"
+    with pytest.raises(EngineError, match="The Docker context another names no container engine"):
+        await yard.ship(push=False)
+
+
+async def test_the_configs_proxies_reach_the_build_and_are_no_part_of_the_image(yard: Yard) -> None:
+    without = await yard.ship(push=False)
+    yard.engine.images.pop(without.reference)
+    proxy = "http://user:hidden@proxy.example:3128"
+    yard.configure(proxies={"default": {"httpProxy": proxy, "noProxy": "127.0.0.1"}})
+    shipped = await yard.ship(push=False)
+    assert shipped.reference == without.reference
+    arguments = yard.engine.built[-1]["arguments"]
+    assert arguments["HTTP_PROXY"] == arguments["http_proxy"] == proxy
+    assert arguments["NO_PROXY"] == "127.0.0.1"
+    assert "hidden" not in yard.everything_said()

@@ -10,6 +10,7 @@ import pytest
 
 from core.kube.cluster import Access, Cluster
 from tests.cluster_kit import real_cluster_access, real_namespace, real_viewer_access
+from tests.core.kube.clocks import Clock
 from tests.core.kube.sides import RealSide, Side, StandInSide
 from tests.core.kube.stand_in import StandIn
 
@@ -27,6 +28,17 @@ async def cluster(stand_in: StandIn, tmp_path: Path) -> AsyncIterator[Cluster]:
     """A connection to the stand-in, in namespace ``default``, with all rights."""
     async with Cluster(stand_in.access(tmp_path)) as connection:
         yield connection
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def patient(stand_in: StandIn, tmp_path: Path, clock: Clock) -> Cluster:
+    """A connection whose pauses take no time; not yet entered."""
+    return Cluster(stand_in.access(tmp_path), sleep=clock.sleep, monotonic=clock.monotonic)
 
 
 @pytest.fixture(params=["stand-in", pytest.param("real", marks=pytest.mark.cluster)])

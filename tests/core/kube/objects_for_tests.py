@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,51 @@ def pod(
     }
 
 
-def unschedulable(message: str, **kwargs: Any) -> JsonObject:
+INSTALLER = {"k8s-app": "nvidia-driver-installer"}
+
+
+def installer(**status: Any) -> JsonObject:
+    """The driver installer's pod on the node, as its DaemonSet makes it."""
+    found = pod("nvidia-driver-installer-abc", labels=INSTALLER, restart="Always", **status)
+    found["metadata"]["namespace"] = "kube-system"
+    return found
+
+
+def daemonset(
+    name: str = "nvidia-driver-installer", template: JsonObject | None = None
+) -> JsonObject:
+    """A DaemonSet that installs drivers; ``template``: the specification of its pods."""
+    return {
+        "metadata": {"name": name, "namespace": "kube-system", "labels": INSTALLER},
+        "spec": {"template": {"spec": template or {}}},
+    }
+
+
+# As in container-engine-accelerators' daemonset-preloaded.yaml.
+OF_GKE = {
+    "tolerations": [{"operator": "Exists"}],
+    "affinity": {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [
+                    {
+                        "matchExpressions": [
+                            {"key": "cloud.google.com/gke-accelerator", "operator": "Exists"},
+                            {
+                                "key": "cloud.google.com/gke-gpu-driver-version",
+                                "operator": "DoesNotExist",
+                            },
+                        ]
+                    }
+                ]
+            }
+        }
+    },
+}
+
+
+def unschedulable(message: str) -> JsonObject:
+    """A pod for which the scheduler found no node."""
     return pod(node=None, conditions=[condition("PodScheduled", False, "Unschedulable", message)])
 
 
@@ -67,12 +113,10 @@ def waiting(reason: str, message: str = "", **kwargs: Any) -> JsonObject:
     return pod(containerStatuses=[container(state, **kwargs)])
 
 
-def ended(
-    exit_code: int, reason: str = "Error", phase: str = "Failed", **status: Any
-) -> JsonObject:
+def ended(exit_code: int, why: str = "Error", **status: Any) -> JsonObject:
     """A pod whose container has ended."""
-    state = {"terminated": {"exitCode": exit_code, "reason": reason}}
-    return pod(phase=phase, containerStatuses=[container(state)], **status)
+    state = {"terminated": {"exitCode": exit_code, "reason": why}}
+    return pod(**{"phase": "Failed", "containerStatuses": [container(state)], **status})
 
 
 def container(
@@ -179,23 +223,34 @@ ANYTHING = strategies.recursive(_LEAVES, _fuller, max_leaves=12)
 """Any JSON, of the API's own names and of values of every type."""
 
 
+_REPLACEMENTS = _LEAVES | strategies.sampled_from(
+    [[], {}, [None], [[]], [1, "x", {}], {"name": None}, {"key": []}]
+)
+
+
+def _places(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    inner = document.items() if isinstance(document, dict) else enumerate(document)
+    for name, value in inner:
+        yield (*path, name)
+        if isinstance(value, dict | list):
+            yield from _places(value, (*path, name))
+
+
 @strategies.composite
-def _damaged(draw: strategies.DrawFn, document: Any) -> Any:
-    """The document with some of its parts missing, null or something else."""
-    what_happens = draw(strategies.integers(0, 12))
-    if what_happens == 0:
-        return draw(ANYTHING)
-    if isinstance(document, dict):
-        return {
-            name: draw(_damaged(value))
-            for name, value in document.items()
-            if draw(strategies.integers(0, 12))
-        }
-    if isinstance(document, list):
-        return [draw(_damaged(each)) for each in document]
-    return document
-
-
-def damaged(document: Any) -> strategies.SearchStrategy[Any]:
-    """The document with some of its parts missing, null or something else; still an object."""
-    return _damaged(document).filter(lambda each: isinstance(each, dict))
+def damaged(draw: strategies.DrawFn, document: JsonObject) -> JsonObject:
+    """The object with a few of its parts missing, null or something else."""
+    broken = copy.deepcopy(document)
+    for _ in range(draw(strategies.integers(0, 4))):
+        places = list(_places(broken))
+        if not places:
+            break
+        *way, last = draw(strategies.sampled_from(places))
+        parent = broken
+        for name in way:
+            parent = parent[name]
+        if draw(strategies.booleans()):
+            # A copy: what is put in may itself be damaged next.
+            parent[last] = copy.deepcopy(draw(_REPLACEMENTS))
+        else:
+            del parent[last]
+    return broken

@@ -71,7 +71,8 @@ class Proxy:
         assert task is not None
         self._tasks.add(task)
         try:
-            with contextlib.suppress(OSError):
+            # Cancelled only at the end; the server would complain of a cancelled handler.
+            with contextlib.suppress(OSError, asyncio.CancelledError):
                 await self._carry(reader, writer)
         finally:
             writer.transport.abort()

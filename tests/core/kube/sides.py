@@ -72,6 +72,18 @@ class Side:
         exits so."""
         raise NotImplementedError
 
+    async def crashed(self, pod: str, lines: Sequence[str], exit_code: int) -> None:
+        """Get a container that says these lines and exits to wait for its second restart."""
+        raise NotImplementedError
+
+    async def out_of_memory(self, pod: str) -> None:
+        """Let the pod use more memory than it may."""
+        raise NotImplementedError
+
+    async def over_deadline(self, job: str) -> None:
+        """Let the Job's deadline pass."""
+        raise NotImplementedError
+
     async def until(self, path: str, condition: str, wanted: Any) -> JsonObject:
         """Follow one object until a field of it (``status.phase``) is as wanted."""
         where, name = path.rsplit("/", 1)
@@ -135,6 +147,21 @@ class StandInSide(Side):
         handle.log(*lines)
         handle.finish(exit_code)
 
+    async def crashed(self, pod: str, lines: Sequence[str], exit_code: int) -> None:
+        handle = self.server.pod(pod)
+        for _ in range(2):
+            handle.start()
+            handle.log(*lines)
+            handle.crash(exit_code)
+
+    async def out_of_memory(self, pod: str) -> None:
+        handle = self.server.pod(pod)
+        handle.start()
+        handle.oom()
+
+    async def over_deadline(self, job: str) -> None:
+        self.server.controllers.exceed_deadline(self.cluster.namespace, job)
+
 
 class RealSide(Side):
     async def running(self, pod: str, lines: Sequence[str] = ()) -> None:
@@ -154,3 +181,20 @@ class RealSide(Side):
         end = "Failed" if exit_code else "Succeeded"
         if wait:
             await self.until(f"{self.pods}/{pod}", "status.phase", end)
+
+    async def crashed(self, pod: str, lines: Sequence[str], exit_code: int) -> None:
+        async with self.watching(self.pods, fieldSelector=f"metadata.name={pod}") as events:
+            async for event in events:
+                for each in event["object"]["status"].get("containerStatuses", []):
+                    waits = each["state"].get("waiting", {}).get("reason")
+                    if waits == "CrashLoopBackOff" and each["restartCount"] == 1:
+                        return
+
+    async def out_of_memory(self, pod: str) -> None:
+        await self.until(f"{self.pods}/{pod}", "status.phase", "Failed")
+
+    async def over_deadline(self, job: str) -> None:
+        async with self.watching(self.jobs, fieldSelector=f"metadata.name={job}") as events:
+            async for event in events:
+                if event["object"].get("status", {}).get("conditions"):
+                    return

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from aiohttp import web
 
@@ -57,6 +57,7 @@ class Fault:
     status: int = 0
     retry_after: str = ""
     drop: bool = False
+    after: bool = False
     until: asyncio.Event | None = None
 
 
@@ -83,6 +84,7 @@ class StandIn:
         }
         self.asked: list[Asked] = []
         """Every request that arrived, refused ones too."""
+        self.version = {"major": "1", "minor": "20", "gitVersion": "v1.20.2"}
         self.date = ""
         """Instead of the right ``Date`` header."""
         self.url = ""
@@ -177,11 +179,13 @@ class StandIn:
         times: int = 1,
         retry_after: str = "",
         drop: bool = False,
+        after: bool = False,
         until: asyncio.Event | None = None,
     ) -> None:
         """Let the next ``times`` requests (of this method, whose path has this in it) be answered
-        with ``status``, or be dropped, or wait until an event before they are served."""
-        self._faults.append(Fault(method, path, times, status, retry_after, drop, until))
+        with ``status``, or be dropped (``after``: once they are done), or wait until an event
+        before they are served."""
+        self._faults.append(Fault(method, path, times, status, retry_after, drop, after, until))
 
     def cut_after(self, size: int, *, path: str = "", times: int = 1) -> None:
         """Break each of the next ``times`` streams after ``size`` bytes of body."""
@@ -195,33 +199,34 @@ class StandIn:
             body = None
         self.asked.append(Asked(request.method, request.path, dict(request.query), body or {}))
         try:
-            await self._meet_fault(request)
+            drop_after = await self._meet_fault(request)
             account = self._account(request)
             if body is None:
                 said = "the object provided is unrecognized: couldn't get version/kind"
                 raise Refused(400, "BadRequest", said)
             answer = await self._answer(request, account, body)
+            if drop_after:
+                _drop(request)
         except Refused as refused:
             answer = web.json_response(refused.status, status=refused.code, headers=refused.headers)
         if self.date and not answer.prepared:
             answer.headers["Date"] = self.date
         return answer
 
-    async def _meet_fault(self, request: web.Request) -> None:
+    async def _meet_fault(self, request: web.Request) -> bool:
+        """Return whether to drop the connection once the request is done."""
         for fault in self._faults:
             if fault.method in ("", request.method) and fault.path in request.path:
                 break
         else:
-            return
+            return False
         fault.times -= 1
         if not fault.times:
             self._faults.remove(fault)
         if fault.until is not None:
             await fault.until.wait()
-        if fault.drop:
-            assert request.transport is not None
-            request.transport.abort()
-            raise ConnectionResetError("dropped as the test wants it")
+        if fault.drop and not fault.after:
+            _drop(request)
         if fault.status:
             reasons = {401: "Unauthorized", 403: "Forbidden", 429: "TooManyRequests"}
             raise Refused(
@@ -230,6 +235,7 @@ class StandIn:
                 f"answered {fault.status} as the test wants it",
                 headers={"Retry-After": fault.retry_after} if fault.retry_after else {},
             )
+        return fault.drop
 
     def _account(self, request: web.Request) -> Account:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -241,7 +247,7 @@ class StandIn:
         self, request: web.Request, account: Account, body: Object
     ) -> web.StreamResponse:
         if request.path == "/version":
-            return web.json_response({"major": "1", "minor": "20", "gitVersion": "v1.20.2"})
+            return web.json_response(self.version)
         if request.path == _REVIEWS and request.method == "POST":
             return web.json_response(reviewed(account, body), status=201)
         target = target_of(request.path)
@@ -360,6 +366,12 @@ class StandIn:
             return document
         self.store.remove(resource, metadata.get("namespace", ""), name)
         return success
+
+
+def _drop(request: web.Request) -> NoReturn:
+    assert request.transport is not None
+    request.transport.abort()
+    raise ConnectionResetError("dropped as the test wants it")
 
 
 def _patched(before: Object, patch: Object, part: str) -> Object:

@@ -190,6 +190,14 @@ class Pod:
             self._status(phase="Failed" if failed else "Succeeded")
             self._controllers.pod_ended(self)
 
+    def crash(self, exit_code: int = 1, *, container: str = "") -> None:
+        """End a container that will be started again after a while."""
+        for name in [container] if container else self.containers:
+            self.logs[name][-1].end()
+        ended = {"exitCode": exit_code, "reason": "Error", "finishedAt": self._now()}
+        self._state({"terminated": ended}, container, started=False)
+        self.wait_for("CrashLoopBackOff", "back-off restarting failed container", container)
+
     def oom(self, container: str = "") -> None:
         self.finish(137, reason="OOMKilled", container=container)
 
@@ -227,8 +235,8 @@ class Pod:
         for each in self.document["status"].get("containerStatuses", []):
             changed = dict(each)
             if container in ("", each["name"]):
-                if "terminated" in each["state"] or "running" in each["state"]:
-                    changed["lastState"] = {} if "running" in each["state"] else each["state"]
+                if "terminated" in each["state"]:
+                    changed["lastState"] = each["state"]
                 changed |= {"state": state, "started": started, "ready": started}
                 if restarts is not None:
                     changed["restartCount"] = restarts

@@ -42,7 +42,7 @@ class Streams:
         return len(self._open)
 
     def end(self) -> None:
-        """Close every open stream as a server does that has had enough."""
+        """Close every open stream, once it has said all, as a server does that has had enough."""
         for stream in self._open:
             stream.ended = True
         self._wake()
@@ -170,7 +170,7 @@ class _Watch:
                     await self._send("ADDED", each)
         else:
             self._version = int(asked)
-        timeout = float(self._query.get("timeoutSeconds") or 1800)
+        timeout = float(self._query.get("timeoutSeconds") or 0) or 1800
         try:
             async with asyncio.timeout(timeout):
                 await self._follow()
@@ -179,7 +179,7 @@ class _Watch:
                 await self._send_bookmark()
 
     async def _follow(self) -> None:
-        while not self._stream.ended:
+        while True:
             if self._version < self._shelf.forgotten:
                 text = f"too old resource version: {self._version} ({self._shelf.forgotten})"
                 await self._send("ERROR", Refused(410, "Expired", text).status)
@@ -192,6 +192,8 @@ class _Watch:
             changes = self._shelf.changes
             start = bisect_right(changes, self._version, key=lambda change: change.version)
             if start == len(changes):
+                if self._stream.ended:
+                    return
                 await self._store.changed()
                 continue
             for change in changes[start:]:
@@ -207,8 +209,11 @@ class _Watch:
         await self._stream.write(line)
 
     async def _send_bookmark(self) -> None:
-        version = str(max(self._version, self._store.version))
-        self._version = int(version)
+        changes = self._shelf.changes
+        if not changes or changes[-1].version <= self._version:
+            # All is said: whatever happened since was none of this watch's business.
+            self._version = self._store.version
+        version = str(self._version)
         document = {
             "kind": self._resource.kind,
             "apiVersion": self._resource.api_version,
@@ -233,13 +238,13 @@ async def serve_log(request: web.Request, streams: Streams, pod: Pod) -> web.Str
     streams.follows(log)
     try:
         response = await stream.begin("text/plain")
-        while not stream.ended:
+        while True:
             lines = log.lines[first : first + _LINES_A_WRITE]
             first += len(lines)
             if lines:
                 texts = [with_timestamp(*each) if with_times else each[1] for each in lines]
                 await stream.write(b"".join(texts))
-            elif log.ended or not follow:
+            elif log.ended or not follow or stream.ended:
                 break
             else:
                 await log.more()

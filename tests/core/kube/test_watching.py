@@ -18,7 +18,8 @@ from core.kube.errors import ClusterError, DeniedError, NotFoundError, Unreachab
 from core.kube.watching import watch
 from tests.core.kube.clocks import Clock
 from tests.core.kube.sides import Side
-from tests.core.kube.stand_in import ADMIN, VIEWER, StandIn
+from tests.core.kube.stand_in import StandIn
+from tests.core.kube.stand_in_access import ADMIN, VIEWER
 from tests.core.kube.stand_in_store import RESOURCES
 
 CONFIG_MAPS = RESOURCES["", "configmaps"]
@@ -42,30 +43,53 @@ def lists_and_watches(stand_in: StandIn) -> tuple[int, int]:
 
 @contextlib.asynccontextmanager
 async def followed(objects: AsyncIterator[Objects]) -> AsyncIterator[Following]:
-    async with contextlib.aclosing(cast(Any, objects)) as closing:
-        yield Following(closing)
+    following = Following(objects)
+    try:
+        yield following
+    finally:
+        await following.close()
 
 
 class Following:
+    """Reads a watch all the time, as a program does, and gives what it gave one by one."""
+
     def __init__(self, objects: AsyncIterator[Objects]) -> None:
-        self.objects = objects
+        self._given: asyncio.Queue[list[str] | Exception] = asyncio.Queue()
+        self._objects: Objects = {}
+        self._task = asyncio.create_task(self._read(objects))
 
     async def next(self) -> list[str]:
+        """The names that were there at the next change."""
         async with asyncio.timeout(20):
-            return sorted(await anext(self.objects))
+            given = await self._given.get()
+        if isinstance(given, Exception):
+            raise given
+        return given
 
     async def until(self, is_it: Callable[[Objects], bool]) -> Objects:
         async with asyncio.timeout(60):
-            async for found in self.objects:
-                if is_it(found):
-                    return found
-        raise AssertionError("a watch does not end")
+            while not is_it(self._objects):
+                await self.next()
+        return self._objects
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _read(self, objects: AsyncIterator[Objects]) -> None:
+        try:
+            async with contextlib.aclosing(cast(Any, objects)) as closing:
+                async for found in closing:
+                    self._objects = found
+                    self._given.put_nowait(sorted(found))
+        except Exception as error:
+            self._given.put_nowait(error)
 
 
 async def reading(stand_in: StandIn, clients: int = 1) -> None:
-    """Until a watch is open at the server."""
+    """Until so many watches are open at the server."""
     async with asyncio.timeout(20):
-        while len(stand_in.streams) < clients:
+        while len(stand_in.streams) != clients:
             await asyncio.sleep(0.005)
 
 
@@ -78,7 +102,7 @@ async def test_it_begins_with_what_is_there_and_gives_every_change(
         put(stand_in, "b")
         assert await following.next() == ["a", "b"]
         stand_in.change("configmaps", "a", {"data": {"x": "1"}}, namespace="default")
-        found = await following.until(lambda objects: "data" in objects["a"])
+        found = await following.until(lambda objects: bool(objects["a"]["data"]))
         assert found["a"]["data"] == {"x": "1"}
         take(stand_in, "b")
         assert await following.next() == ["a"]
@@ -140,14 +164,16 @@ async def test_what_happens_between_two_watches_is_not_lost(
         assert await following.next() == ["a"]
         for round_number in range(10):
             await reading(stand_in)
+            let_in = asyncio.Event()
+            stand_in.fail(path=PATH, until=let_in)
             stand_in.streams.end() if how == "ended" else stand_in.streams.cut()
+            await reading(stand_in, 0)
             put(stand_in, f"b{round_number}")
             take(stand_in, f"b{round_number}")
+            let_in.set()
             assert await following.next() == ["a", f"b{round_number}"]
             assert await following.next() == ["a"]
-    lists, watches = lists_and_watches(stand_in)
-    assert lists == 1
-    assert watches >= 11
+    assert lists_and_watches(stand_in) == (1, 11)
 
 
 async def test_half_a_message_before_a_break_is_not_believed(
@@ -195,7 +221,6 @@ async def test_a_bookmark_is_where_the_next_watch_begins(
     put(stand_in, "a")
     async with followed(watch(cluster, PATH, sleep=Clock().sleep)) as following:
         assert await following.next() == ["a"]
-        waiting = asyncio.ensure_future(following.next())
         await reading(stand_in)
         stand_in.add_node("elsewhere")
         bookmark = stand_in.store.version
@@ -205,7 +230,7 @@ async def test_a_bookmark_is_where_the_next_watch_begins(
             while lists_and_watches(stand_in)[1] < 2:
                 await asyncio.sleep(0.005)
         put(stand_in, "b")
-        assert await waiting == ["a", "b"]
+        assert await following.next() == ["a", "b"]
     assert stand_in.asked[-1].query["resourceVersion"] == str(bookmark)
     assert stand_in.asked[-1].query["allowWatchBookmarks"] == "true"
 
@@ -231,12 +256,11 @@ async def test_a_connection_that_says_nothing_is_given_up(
     async with followed(watch(cluster, PATH, **limits)) as following:
         assert await following.next() == []
         stand_in.fail(path=PATH, until=never)
-        waiting = asyncio.ensure_future(following.next())
         async with asyncio.timeout(20):
             while lists_and_watches(stand_in)[1] < 4:
                 await asyncio.sleep(0.005)
         put(stand_in, "a")
-        assert await waiting == ["a"]
+        assert await following.next() == ["a"]
 
 
 async def test_an_object_larger_than_any_buffer_arrives_whole(
@@ -273,16 +297,15 @@ async def test_breaks_long_ago_are_not_held_against_a_watch(
     async with followed(objects) as following:
         await following.next()
         for name in ("a", "b"):
-            waiting = asyncio.ensure_future(following.next())
             await reading(stand_in)
+            watches = lists_and_watches(stand_in)[1]
             stand_in.streams.cut()
             async with asyncio.timeout(20):
-                while len(stand_in.streams):
+                while lists_and_watches(stand_in)[1] == watches:
                     await asyncio.sleep(0.005)
-            await reading(stand_in)
             clock.now += 100
             put(stand_in, name)
-            assert name in await waiting
+            assert name in await following.next()
 
 
 async def test_refusals_pass_through(stand_in: StandIn, tmp_path: Path) -> None:
@@ -294,13 +317,11 @@ async def test_refusals_pass_through(stand_in: StandIn, tmp_path: Path) -> None:
         objects = watch(viewer, PATH, sleep=Clock().sleep)
         async with followed(objects) as following:
             await following.next()
-            await reading(stand_in) if len(stand_in.streams) else None
-            waiting = asyncio.ensure_future(following.next())
             await reading(stand_in)
             del stand_in.accounts[VIEWER]
             stand_in.streams.cut()
             with pytest.raises(DeniedError) as caught:
-                await waiting
+                await following.next()
             assert caught.value.status == 401
 
 
@@ -371,14 +392,8 @@ async def test_after_any_mischief_it_agrees_with_the_server(
 async def test_leaving_it_closes_the_connection(stand_in: StandIn, cluster: Cluster) -> None:
     async with followed(watch(cluster, PATH)) as following:
         await following.next()
-        waiting = asyncio.ensure_future(following.next())
         await reading(stand_in)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-    async with asyncio.timeout(20):
-        while len(stand_in.streams):
-            await asyncio.sleep(0.005)
+    await reading(stand_in, 0)
 
 
 async def test_it_follows_a_job_through_many_short_watches(side: Side) -> None:
