@@ -136,7 +136,11 @@ async def real_namespace(real_cluster_access: Access) -> AsyncIterator[str]:
         await cluster.request("POST", "/api/v1/namespaces", body=body)
         # Until its account is there the API server refuses pods.
         account = f"/api/v1/namespaces/{name}/serviceaccounts"
-        selector: Query = {"watch": True, "fieldSelector": "metadata.name=default", "timeoutSeconds": 60}
+        selector: Query = {
+            "watch": True,
+            "fieldSelector": "metadata.name=default",
+            "timeoutSeconds": 60,
+        }
         async with cluster.stream(account, query=selector) as lines:
             await lines.readline()
     try:

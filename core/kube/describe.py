@@ -93,7 +93,17 @@ async def gather(cluster: Cluster, selector: str) -> Description:
         )
     except DeniedError:
         of_nodes = []
-    events = [event for found in (*of_each, *of_nodes) for event in found]
+    begun = min(filter(None, (_created(each) for each in (*jobs, *pods))), default=None)
+    events = [
+        *(event for found in of_each for event in found),
+        # What a node went through before says nothing of this run.
+        *(
+            event
+            for found in of_nodes
+            for event in found
+            if begun is None or (event_time(event) or begun) >= begun
+        ),
+    ]
     return Description(namespace, jobs, pods, nodes, oldest_first(events), unreadable)
 
 
@@ -200,7 +210,7 @@ def _job_lines(job: JsonObject, now: datetime) -> list[str]:
         f"{whole(status, name) or 0} {name}" for name in ("active", "succeeded", "failed")
     )
     rows = [
-        ("Age", _age(moment(job, "metadata", "creationTimestamp"), now)),
+        ("Age", _age(_created(job), now)),
         ("Pods", counts),
         ("Deadline", _seconds(whole(job, "spec", "activeDeadlineSeconds"))),
         ("Kept after its end", _seconds(whole(job, "spec", "ttlSecondsAfterFinished"))),
@@ -215,7 +225,7 @@ def _pod_lines(pod: JsonObject, description: Description, now: datetime) -> list
     why = words(pod, "status", "reason")
     rows = [
         ("Phase", shown(phase) + (f" ({shown(why)})" if why else "") + leaving),
-        ("Age", _age(moment(pod, "metadata", "creationTimestamp"), now)),
+        ("Age", _age(_created(pod), now)),
         ("Node", shown(words(pod, "spec", "nodeName")) or "none yet"),
     ]
     for status in container_statuses(pod):
@@ -311,6 +321,10 @@ def _age(since: datetime | None, now: datetime) -> str:
 
 def _seconds(value: int | None) -> str:
     return "" if value is None else duration(value)
+
+
+def _created(document: JsonObject) -> datetime | None:
+    return moment(document, "metadata", "creationTimestamp")
 
 
 def _trimmed(document: JsonObject) -> JsonObject:

@@ -54,7 +54,7 @@ def open_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: Answers) 
 async def dashboard(pilot: Pilot[int], *texts: str) -> None:
     await until_shown(pilot, RUN)
     await pilot.press("enter")
-    await until_shown(pilot, "preflight", *texts)
+    await until_shown(pilot, *texts)
 
 
 class TestStages:

@@ -63,6 +63,16 @@ def test_what_is_at_work_stays_where_there_is_no_room_for_all() -> None:
     assert lines[-1] == "  and 17 more: 17 ready"
 
 
+def test_a_reason_to_wait_goes_before_bars_and_a_turn_after_them() -> None:
+    parts = [
+        part("layer", "turn", "waiting", "for its turn"),
+        part("layer", "moves", "working", "", 1, 2),
+        part("pod", "x", "waiting", "no GPU"),
+    ]
+    assert texts(parts, room=2)[0] == "○ pod x: no GPU"
+    assert "moves" in texts(parts[:2], room=1)[0]
+
+
 def test_a_reason_that_never_ends_is_cut() -> None:
     lines = texts([part("pod", "x", "waiting", "word " * 10_000)])
     assert len(lines) < 8

@@ -95,7 +95,7 @@ def opened(text: str) -> Walk:
     async def walk(pilot: Driver) -> None:
         await until_shown(pilot, kubernetes_run.RUN)
         await pilot.press("enter")
-        await until_shown(pilot, "preflight", text)
+        await until_shown(pilot, text)
 
     return walk
 
@@ -165,7 +165,7 @@ async def form(pilot: Driver) -> None:
 async def kubernetes_form(pilot: Driver) -> None:
     await form(pilot)
     await pilot.press("shift+tab", "enter", "down", "enter")
-    await until_shown(pilot, "namespace", "gpus", "--image REGISTRY")
+    await until_shown(pilot, "namespace", "gpus", "Add --image")
 
 
 async def teardown(pilot: Driver) -> None:

@@ -211,7 +211,8 @@ class TestTelemetry:
 
 
 def stage_text(run: Followed, stage: Stage, after_s: float = 0) -> str:
-    content = stage_content(run, run.view.stages[stage], NOON + timedelta(seconds=after_s))
+    now = NOON + timedelta(seconds=after_s)
+    content = stage_content(run, run.view.stages[stage], now, width=60, room=10)
     assert_prints(content)
     return content.plain
 
@@ -283,6 +284,8 @@ class TestStage:
     ) -> None:
         for record in (
             events.StageProgressed(done=number, total=total, unit=text, detail=text),
+            events.StageProgressed(done=number, total=total, unit="bytes", detail=text),
+            events.PartChanged(kind=text, name=text, state="waiting", detail=text),
             events.StageFinished(seconds=number, summary=text),
             events.StageFailed(seconds=number, sentence=text, remedy=text),
             progressed(phase=text, remaining_s=total, elapsed_s=number, samples_per_s=total),

@@ -19,8 +19,10 @@ _LEAST_BAR = 6
 # A sentence of Kubernetes' about a hundred nodes is cut after so many lines.
 _MOST_LINES = 6
 _INDENT = 2
-# What is wrong or at work before what waits its turn, and that before what is done.
-_RANKS = {"failed": 0, "working": 1, "waiting": 2, "ready": 3, "gone": 4}
+# What is wrong, or waits for something, before what is at work, and that before what is done.
+_RANKS = {"failed": 0, "waiting": 1, "working": 2, "ready": 4, "gone": 5}
+# A layer waits for no more than its turn.
+_RANK_OF_TURN = 3
 
 
 def part_lines(parts: Sequence[PartChanged], width: int, room: int) -> list[Content]:
@@ -33,7 +35,7 @@ def part_lines(parts: Sequence[PartChanged], width: int, room: int) -> list[Cont
     drawn = [_drawn(part, columns, width) for part in parts]
     if sum(map(len, drawn)) <= room:
         return [line for lines in drawn for line in lines]
-    ranked = sorted(range(len(parts)), key=lambda place: _RANKS[parts[place].state])
+    ranked = sorted(range(len(parts)), key=lambda place: _rank(parts[place]))
     kept: set[int] = set()
     # The last line counts what is left out.
     left = room - 1
@@ -45,6 +47,11 @@ def part_lines(parts: Sequence[PartChanged], width: int, room: int) -> list[Cont
     lines = [line for place in sorted(kept) for line in drawn[place]]
     missing = [part for place, part in enumerate(parts) if place not in kept]
     return [*lines, _more(missing, width)] if missing else lines
+
+
+def _rank(part: PartChanged) -> int:
+    turn = part.kind == "layer" and part.state == "waiting"
+    return _RANK_OF_TURN if turn else _RANKS[part.state]
 
 
 def _more(missing: Sequence[PartChanged], width: int) -> Content:

@@ -109,7 +109,9 @@ class Drivers:
                 async with contextlib.aclosing(rollouts):
                     async for rollout in rollouts:
                         told.tell(rollout)
-                        if rollout.ready:
+                        # An autoscaler adds a node only for a pod: the smoke pod asks for one, and
+                        # is told why it waits.
+                        if rollout.ready or not rollout.nodes:
                             return
                         if rollout.reason is not None and rollout.reason.hopeless:
                             raise StageError(rollout.reason.sentence, rollout.reason.remedy)

@@ -57,6 +57,23 @@ def test_two_contents_share_a_tag_only_when_they_are_the_same(
     assert (one.tag(one_base) == other.tag(other_base)) is same
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (BuildContext([ContextFile("a", b"-")]), BuildContext([ContextFile("a-", b"")])),
+        (
+            BuildContext([ContextFile("a", b""), ContextFile("b", b"")]),
+            BuildContext([ContextFile("a", b"fileb-")]),
+        ),
+        (BuildContext([], {"A": "BC"}), BuildContext([], {"AB": "C"})),
+    ],
+)
+def test_contents_that_run_together_have_tags_of_their_own(
+    one: BuildContext, other: BuildContext
+) -> None:
+    assert one.tag(None) != other.tag(None)
+
+
 @given(contexts, bases, st.randoms())
 def test_the_order_of_the_files_is_no_content(
     context: BuildContext, base: str | None, random: st.DataObject

@@ -54,11 +54,13 @@ async def collected_over_cuts(
             if done * 6 // total > proxy.cuts:
                 proxy.cut()
 
-        async with ended_benchmark(cluster, "measured", image, program):
-            async with Cluster(replace(access, kubeconfig=str(through))) as cut_off:
-                destination = folder / "here"
-                collected = await collect(cut_off, "measured", destination, report=cut_at_times)
-                await release(cut_off, "measured")
+        destination = folder / "here"
+        async with (
+            ended_benchmark(cluster, "measured", image, program),
+            Cluster(replace(access, kubeconfig=str(through))) as cut_off,
+        ):
+            collected = await collect(cut_off, "measured", destination, report=cut_at_times)
+            await release(cut_off, "measured")
         assert proxy.cuts >= 5
     contents = {
         path.relative_to(destination).as_posix(): path.read_bytes()

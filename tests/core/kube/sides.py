@@ -84,6 +84,14 @@ class Side:
         """Let the Job's deadline pass."""
         raise NotImplementedError
 
+    def end_slowly(self) -> None:
+        """From now on containers that are told to end do not at once."""
+        raise NotImplementedError
+
+    def forget_history(self) -> None:
+        """Let the versions so far be too old for a watch, where that can be had."""
+        raise NotImplementedError
+
     async def until(self, path: str, condition: str, wanted: Any) -> JsonObject:
         """Follow one object until a field of it (``status.phase``) is as wanted."""
         where, name = path.rsplit("/", 1)
@@ -162,6 +170,12 @@ class StandInSide(Side):
     async def over_deadline(self, job: str) -> None:
         self.server.controllers.exceed_deadline(self.cluster.namespace, job)
 
+    def end_slowly(self) -> None:
+        self.server.controllers.hold_deletions = True
+
+    def forget_history(self) -> None:
+        self.server.store.forget_history()
+
 
 class RealSide(Side):
     async def running(self, pod: str, lines: Sequence[str] = ()) -> None:
@@ -198,3 +212,9 @@ class RealSide(Side):
             async for event in events:
                 if event["object"].get("status", {}).get("conditions"):
                     return
+
+    def end_slowly(self) -> None:
+        """As the first process of a container ``sleep`` does not hear SIGTERM."""
+
+    def forget_history(self) -> None:
+        """A server that has worked for some minutes has forgotten its first versions."""

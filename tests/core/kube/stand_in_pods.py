@@ -208,11 +208,6 @@ class Pod:
         self.event("Evicted", message, kind="Warning")
         self._controllers.pod_ended(self)
 
-    def lose_node(self) -> None:
-        """The node's controller no longer hears of the node and deletes the pod."""
-        self._status(reason="NodeLost", message="Node which was running the pod is unresponsive")
-        self.event("NodeNotReady", "Node is not ready", kind="Warning")
-
     def gone(self) -> None:
         """Remove the object, as the kubelet does when its containers have ended."""
         for log in itertools.chain.from_iterable(self.logs.values()):

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from core.kube.cluster import Access, Cluster
+from core.kube.cluster import Access, Cluster, Query
 from core.kube.errors import (
     ClusterError,
     ConflictError,
@@ -36,7 +36,7 @@ JOBS = "/apis/batch/v1/namespaces/default/jobs"
 async def test_a_query_is_written_as_the_server_reads_it(
     stand_in: StandIn, cluster: Cluster
 ) -> None:
-    query = {"watch": False, "limit": 5, "labelSelector": "a in (b,c),d=é&f"}
+    query: Query = {"labelSelector": "a in (b,c),d=é&f"}
     stand_in.add_node()
     await cluster.request("GET", "/api/v1/nodes", query={"watch": False, "limit": 5})
     assert stand_in.asked[-1].query == {"watch": "false", "limit": "5"}

@@ -166,7 +166,7 @@ async def test_what_is_not_there_is_404(side: Side) -> None:
     with pytest.raises(NotFoundError, match='pods "nobody" not found'):
         await side.cluster.request("DELETE", f"{side.pods}/nobody")
     with pytest.raises(NotFoundError, match='pods "nobody" not found'):
-        await log(side, "nobody")
+        await side.cluster.request("GET", f"{side.pods}/nobody/log")
     with pytest.raises(NotFoundError, match="404 page not found"):
         await side.cluster.request("GET", "/apis/nothing.example/v1/things")
     elsewhere = "/apis/batch/v1/namespaces/nowhere-at-all/jobs"
@@ -278,6 +278,32 @@ async def test_a_watch_ends_by_itself_and_leaves_a_bookmark(side: Side) -> None:
     assert {event["type"] for event in seen} <= {"BOOKMARK"}
     for event in seen:
         assert int(event["object"]["metadata"]["resourceVersion"]) > 0
+
+
+async def test_a_forgotten_version_is_said_in_the_watch(side: Side) -> None:
+    side.forget_history()
+    [event] = await side.events("/api/v1/pods", 1, resourceVersion="2")
+    if event["type"] != "ERROR":
+        pytest.skip("this server is young and still knows its whole history")
+    status = event["object"]
+    assert (status["kind"], status["code"], status["reason"]) == ("Status", 410, "Expired")
+    assert status["message"].startswith("too old resource version: 2 (")
+
+
+async def test_a_running_pod_ends_within_its_grace_period_or_at_once(side: Side) -> None:
+    for name in ("patient", "hasty"):
+        await side.create_pod(name, ["sleep", "600"], terminationGracePeriodSeconds=30)
+        await side.running(name)
+    side.end_slowly()
+    gone = await side.cluster.request("DELETE", f"{side.pods}/patient")
+    assert gone["metadata"]["deletionGracePeriodSeconds"] == 30
+    still = (await side.cluster.request("GET", f"{side.pods}/patient"))["metadata"]
+    assert still["deletionTimestamp"] == gone["metadata"]["deletionTimestamp"]
+    at_once = {"gracePeriodSeconds": 0}
+    for name in ("patient", "hasty"):
+        await side.cluster.request("DELETE", f"{side.pods}/{name}", body=at_once)
+        with pytest.raises(NotFoundError):
+            await side.cluster.request("GET", f"{side.pods}/{name}")
 
 
 async def test_a_delete_for_another_uid_is_a_conflict(side: Side) -> None:

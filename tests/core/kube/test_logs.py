@@ -1,112 +1,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import tempfile
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from core.kube.cluster import Access, Cluster, Query
+from core.kube.cluster import Access, Cluster
 from core.kube.errors import ClusterError, DeniedError, NotFoundError, UnreachableError
 from core.kube.log_lines import LONGEST_LINE
-from core.kube.logs import LogLine, follow_log
-from tests.core.kube import clocks
+from tests.core.kube.log_listener import Clock, Listener, started_pod
 from tests.core.kube.proxy import Proxy, kubeconfig_through, server_of
-from tests.core.kube.sides import pod_body
 from tests.core.kube.stand_in import StandIn
-from tests.core.kube.stand_in_pods import Pod
 
 START_NS = 1_790_000_000_900_000_000
 START = datetime.fromtimestamp(START_NS / 1e9, UTC)
-
-
-class Clock(clocks.Clock):
-    on_pause: Callable[[int], None] = staticmethod(lambda _count: None)
-    """Told at each pause how many there were."""
-
-    async def sleep(self, seconds: float) -> None:
-        await super().sleep(seconds)
-        self.on_pause(len(self.pauses))
-
-
-@dataclass
-class Listener:
-    """Follows the log of one pod and remembers what it was told."""
-
-    cluster: Cluster
-    pod: str = "measured"
-    clock: Clock = field(default_factory=Clock)
-    lines: list[LogLine] = field(default_factory=list)
-    breaks: list[str] = field(default_factory=list)
-    resumes: list[float] = field(default_factory=list)
-    gaps: list[str] = field(default_factory=list)
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def ended(self) -> bool:
-        path = f"/api/v1/namespaces/{self.cluster.namespace}/pods/{self.pod}"
-        try:
-            document = await self.cluster.request("GET", path)
-        except NotFoundError:
-            return True
-        return document["status"]["phase"] in ("Succeeded", "Failed")
-
-    async def follow(self, **options: Any) -> list[str]:
-        async for batch in follow_log(
-            self.cluster,
-            self.pod,
-            "main",
-            **{
-                "ended": self.ended,
-                "on_break": self.breaks.append,
-                "on_resume": self.resumes.append,
-                "on_gap": self.gaps.append,
-                "sleep": self.clock.sleep,
-                "monotonic": self.clock.monotonic,
-                **options,
-            },
-        ):
-            assert batch
-            self.lines += batch
-            self.arrived.set()
-        return self.texts
-
-    @property
-    def texts(self) -> list[str]:
-        return [line.text for line in self.lines]
-
-    @asynccontextmanager
-    async def following(self, **options: Any) -> AsyncIterator[asyncio.Task[list[str]]]:
-        task = asyncio.create_task(self.follow(**options))
-        try:
-            yield task
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def until(self, text: str) -> None:
-        """Wait until a line with this text was delivered."""
-        async with asyncio.timeout(20):
-            while text not in self.texts:
-                self.arrived.clear()
-                await self.arrived.wait()
-
-
-async def started_pod(stand_in: StandIn, cluster: Cluster, *, start: bool = True) -> Pod:
-    path = f"/api/v1/namespaces/{cluster.namespace}/pods"
-    await cluster.request("POST", path, body=pod_body("measured"))
-    pod = stand_in.pod("measured")
-    if start:
-        pod.start()
-    return pod
 
 
 @pytest.fixture
@@ -119,6 +29,15 @@ async def listener(stand_in: StandIn, tmp_path: Path) -> AsyncIterator[Listener]
 
 def log_requests(stand_in: StandIn) -> list[Any]:
     return [asked.query for asked in stand_in.asked if asked.path.endswith("/log")]
+
+
+def answers(words: list[bool]) -> Callable[[], Awaitable[bool]]:
+    """Whether the container has ended: these answers, then the last one again."""
+
+    async def ended() -> bool:
+        return words.pop(0) if len(words) > 1 else words[0]
+
+    return ended
 
 
 async def test_lines_come_in_order_with_the_time_they_were_written(
@@ -443,6 +362,31 @@ async def test_a_restarted_container_s_log_is_not_believed_whole(
     assert len(listener.gaps) == 1
 
 
+async def test_a_line_that_is_said_twice_is_delivered_twice(
+    stand_in: StandIn, listener: Listener
+) -> None:
+    pod = await started_pod(stand_in, listener.cluster)
+    async with listener.following() as task:
+        pod.log("same", at_ns=START_NS)
+        await listener.until("same")
+        pod.log("same", at_ns=START_NS)
+        stand_in.streams.cut()
+        pod.finish()
+        assert await task == ["same", "same"]
+
+
+async def test_what_is_out_of_order_over_a_second_s_turn_is_asked_for(
+    stand_in: StandIn, listener: Listener
+) -> None:
+    """stdout and stderr meet in the log with microseconds' disorder."""
+    pod = await started_pod(stand_in, listener.cluster)
+    pod.log("first", at_ns=1_790_000_001_000_000_500)
+    pod.finish()
+    await listener.follow(ended=answers([False, True]))
+    asked = log_requests(stand_in)[-1]["sinceTime"]
+    assert datetime.fromisoformat(asked).timestamp() == 1_790_000_000
+
+
 async def test_the_tail_of_a_long_line_is_not_delivered_again(
     stand_in: StandIn, listener: Listener
 ) -> None:
@@ -481,86 +425,3 @@ async def test_leaving_early_closes_the_stream(stand_in: StandIn, listener: List
     async with asyncio.timeout(20):
         while len(stand_in.streams):
             await asyncio.sleep(0.01)
-
-
-REAL_TIME = {"sleep": asyncio.sleep, "monotonic": time.monotonic}
-Written = list[tuple[int, bytes]]
-# Steps of time: mostly small, sometimes a second, sometimes microseconds back.
-STEPS = st.sampled_from([0, 1, 1000, 40_000_000, 600_000_000, 1_000_000_000, -2000])
-TEXTS = st.one_of(
-    st.sampled_from([b"", b"same", b"\xff\xfe", b"x" * 17_000]),
-    st.binary(max_size=30).filter(lambda text: b"\n" not in text),
-)
-
-
-@st.composite
-def written_logs(draw: st.DrawFn) -> Written:
-    moment, lines = START_NS, []
-    for step, text in draw(st.lists(st.tuples(STEPS, TEXTS), min_size=1, max_size=40)):
-        moment += step
-        lines.append((moment, text))
-    return lines
-
-
-@settings(max_examples=40, deadline=None)
-@given(lines=written_logs(), cuts=st.lists(st.integers(0, 3000), max_size=12))
-def test_wherever_it_is_cut_the_log_arrives_once_and_in_order(
-    lines: Written, cuts: list[int]
-) -> None:
-    asyncio.run(_cut_anywhere(lines, cuts))
-
-
-async def _cut_anywhere(lines: Written, cuts: Sequence[int]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        async with StandIn() as stand_in:
-            clock = Clock()
-            access = stand_in.access(Path(folder))
-            async with Cluster(access, sleep=clock.sleep, monotonic=clock.monotonic) as cluster:
-                listener = Listener(cluster, clock=clock)
-                pod = await started_pod(stand_in, cluster)
-                for size in cuts:
-                    stand_in.cut_after(size, path="/log")
-                for moment, text in lines:
-                    pod.log(text + b"\n", at_ns=moment)
-                pod.finish()
-                texts = await listener.follow()
-    assert texts == [text.decode("utf-8", "backslashreplace") for _, text in lines]
-    assert listener.gaps == []
-
-
-@pytest.mark.cluster
-async def test_a_real_log_of_100_000_lines_survives_20_cuts(
-    real_cluster_access: Access, real_namespace: str, tmp_path: Path
-) -> None:
-    count, cuts = 100_000, 20
-    # A busy runtime loses what is written in the last instants of a container: nothing is.
-    script = f"i=0; while [ $i -lt {count} ]; do echo line $i; i=$((i+1)); done; sleep 5"
-    original = Path(real_cluster_access.kubeconfig)
-    access = replace(real_cluster_access, namespace=real_namespace)
-    async with Cluster(access) as cluster, Proxy(*server_of(original)) as proxy:
-        pods = f"/api/v1/namespaces/{real_namespace}/pods"
-        body = pod_body("measured", ["sh", "-c", script])
-        await cluster.request("POST", pods, body=body)
-        await _until_started(cluster, pods)
-        through = kubeconfig_through(original, proxy, tmp_path / "through")
-        async with Cluster(replace(access, kubeconfig=str(through))) as cut_off:
-            listener = Listener(cut_off)
-            listener.ended = Listener(cluster).ended  # type: ignore[method-assign]
-            async with listener.following(**REAL_TIME) as task:
-                for number in range(cuts):
-                    goal = count * (number + 1) // (2 * cuts)
-                    while len(listener.lines) < goal or len(listener.resumes) < number:
-                        await asyncio.sleep(0.005)
-                    proxy.cut()
-                texts = await task
-    assert texts == [f"line {number}" for number in range(count)]
-    assert proxy.cuts == len(listener.breaks) == len(listener.resumes) == cuts
-    assert listener.gaps == []
-
-
-async def _until_started(cluster: Cluster, pods: str) -> None:
-    query: Query = {"watch": True, "fieldSelector": "metadata.name=measured"}
-    async with cluster.stream(pods, query=query) as events:
-        while event := await events.readline():
-            if json.loads(event)["object"]["status"]["phase"] != "Pending":
-                return

@@ -1,18 +1,12 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import hashlib
-import io
 import json
 import os
 import random
-import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -22,12 +16,12 @@ from benchmark import keeper
 from benchmark.errors import OutputError
 from core.kube.cluster import Access, Cluster
 from core.kube.errors import DeniedError
-from core.kube.transfer import Collected, PodGoneError, TransferError, collect, release
+from core.kube.transfer import PodGoneError, TransferError, release
 from tests.core.kube.clocks import Clock
 from tests.core.kube.proxy import Proxy, kubeconfig_through, server_of
-from tests.core.kube.sides import pod_body
 from tests.core.kube.stand_in import StandIn
-from tests.core.kube.stand_in_pods import Frames, Pod, answering, run_locally
+from tests.core.kube.stand_in_pods import Frames, answering, run_locally
+from tests.core.kube.transfer_scene import Scene, found_in, keeper_here, put_results, set_up
 from tests.core.runs import ROOT
 
 FILES = {
@@ -37,98 +31,6 @@ FILES = {
     "empty": b"",
     "name with spaces and \u00e9": b"1",
 }
-
-
-def put_results(shared: Path, files: dict[str, bytes], *, started: bool = True) -> None:
-    """Lay out what an ended benchmark leaves in the pod's shared folder."""
-    for name, content in files.items():
-        path = shared / keeper.RESULTS / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    shared.mkdir(exist_ok=True)
-    if started:
-        (shared / ".started").touch()
-
-
-def found_in(folder: Path) -> dict[str, bytes]:
-    """Everything below a folder, hidden files too."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
-def keeper_here(shared: Path, chunk: int = 32768) -> Callable[[Sequence[str]], Frames]:
-    """The keeper's container without its processes."""
-
-    async def execute(command: Sequence[str]) -> Frames:
-        action = command[3]
-        if action == "bundle":
-            yield 1, keeper.bundle(shared).encode() + b"\n"
-        elif action == "send":
-            start = int(command[command.index("--from") + 1])
-            data = (shared / ".bundle").read_bytes()[start:]
-            for offset in range(0, len(data), chunk):
-                yield 1, data[offset : offset + chunk]
-        yield 0
-
-    return execute
-
-
-@dataclass
-class Scene:
-    """A pod with results, and somebody who wants them."""
-
-    stand_in: StandIn
-    cluster: Cluster
-    clock: Clock
-    pod: Pod
-    shared: Path
-    destination: Path
-    reports: list[tuple[int, int]] = field(default_factory=list)
-
-    async def collect(self, **options: Any) -> Collected:
-        return await collect(
-            self.cluster,
-            "measured",
-            self.destination,
-            **{
-                "container": "main",
-                "folder": str(self.shared),
-                "report": lambda done, total: self.reports.append((done, total)),
-                "sleep": self.clock.sleep,
-                "monotonic": self.clock.monotonic,
-                **options,
-            },
-        )
-
-    def sent_from(self) -> list[int]:
-        """The offsets at which the archive was asked for."""
-        return [
-            int(command[command.index("--from") + 1])
-            for command in self.commands
-            if "--from" in command
-        ]
-
-    commands: list[Sequence[str]] = field(default_factory=list)
-
-    def answer(self, executor: Callable[[Sequence[str]], Frames]) -> None:
-        def noting(command: Sequence[str]) -> Frames:
-            self.commands.append(command)
-            return executor(command)
-
-        self.pod.executor = noting
-
-
-async def set_up(stand_in: StandIn, folder: Path, clock: Clock, cluster: Cluster) -> Scene:
-    path = f"/api/v1/namespaces/{cluster.namespace}/pods"
-    await cluster.request("POST", path, body=pod_body("measured"))
-    pod = stand_in.pod("measured")
-    pod.start()
-    scene = Scene(stand_in, cluster, clock, pod, folder / "shared", folder / "here")
-    scene.answer(keeper_here(scene.shared))
-    return scene
 
 
 @pytest.fixture
@@ -214,6 +116,23 @@ async def test_after_a_break_only_the_rest_is_fetched(scene: Scene) -> None:
     first, second, third = scene.sent_from()
     assert first == 0 < second < third
     assert third >= 200_000
+    assert len(found_in(scene.destination)["large"]) == 1_000_000
+
+
+async def test_patience_begins_anew_with_every_byte(scene: Scene) -> None:
+    put_results(scene.shared, {"large": random.Random(3).randbytes(1_000_000)})
+    whole = keeper_here(scene.shared, chunk=50_000)
+
+    async def execute(command: Sequence[str]) -> Frames:
+        async for frame in whole(command):
+            yield frame
+            if "send" in command and not isinstance(frame, int):
+                scene.stand_in.streams.cut()
+                return
+
+    scene.answer(execute)
+    await scene.collect(patience_s=1.0)
+    assert len(scene.sent_from()) >= 20
     assert len(found_in(scene.destination)["large"]) == 1_000_000
 
 
@@ -353,125 +272,6 @@ async def test_a_destination_that_cannot_be_written_is_told(scene: Scene) -> Non
     put_results(scene.shared, FILES)
     scene.destination.write_text("a file")
     with pytest.raises(OutputError, match="cannot be written"):
-        await scene.collect()
-
-
-def archive_of(members: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
-        for member, data in members:
-            archive.addfile(member, io.BytesIO(data))
-    return stream.getvalue()
-
-
-def plain(name: str, data: bytes = b"x", **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
-    member = tarfile.TarInfo(name)
-    member.size = len(data)
-    for key, value in fields.items():
-        setattr(member, key, value)
-    return member, data
-
-
-def announcing(archive: bytes, files: list[dict[str, Any]]) -> Callable[[Sequence[str]], Frames]:
-    """A keeper that may lie about what it sends."""
-    line = json.dumps(
-        {"bytes": len(archive), "sha256": hashlib.sha256(archive).hexdigest(), "files": files}
-    )
-
-    async def execute(command: Sequence[str]) -> Frames:
-        yield 1, line.encode() if "bundle" in command else archive
-        yield 0
-
-    return execute
-
-
-def announced(name: str, data: bytes = b"x") -> dict[str, Any]:
-    return {"path": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-
-
-LINK = {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd", "size": 0}
-DEVICE = {"type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 3, "size": 0}
-
-
-@pytest.mark.parametrize(
-    ("members", "files"),
-    [
-        ([plain("../outside")], [announced("../outside")]),
-        ([plain("/outside")], [announced("/outside")]),
-        ([plain("a/../../outside")], [announced("a/../../outside")]),
-        ([plain("./a")], [announced("./a")]),
-        ([plain(".collecting/a")], [announced(".collecting/a")]),
-        ([plain("")], [announced("")]),
-        ([plain("a\0b")], [announced("a\0b")]),
-        ([plain("a")], [announced("a"), announced("a")]),
-        ([plain("a"), plain("a/b")], [announced("a"), announced("a/b")]),
-        ([plain("a"), plain("a")], [announced("a")]),
-        ([plain("not announced")], [announced("a")]),
-        ([plain("a")], [announced("a"), announced("missing")]),
-        ([plain("a", b"other")], [announced("a")]),
-        ([plain("a", b"y")], [announced("a")]),
-        ([plain("a", b"", **LINK)], [announced("a", b"")]),
-        ([plain("a", b"", **{**LINK, "type": tarfile.LNKTYPE})], [announced("a", b"")]),
-        ([plain("a", b"", **DEVICE)], [announced("a", b"")]),
-        ([plain("a", b"", type=tarfile.FIFOTYPE)], [announced("a", b"")]),
-        ([plain("a")], [{"path": "a", "bytes": -1, "sha256": "0" * 64}]),
-        ([plain("a")], [{"path": "a", "bytes": 1 << 60, "sha256": "0" * 64}]),
-        ([plain("a")], [{"path": 7, "bytes": 1, "sha256": "0" * 64}]),
-        ([plain("a")], [{"path": "a", "bytes": True, "sha256": "0" * 64}]),
-        ([plain("a")], [{"path": "a", "bytes": 1, "sha256": "no hash"}]),
-        ([plain("a")], ["a"]),
-    ],
-)
-async def test_an_archive_that_is_not_as_it_should_be_is_refused(
-    scene: Scene, members: list[tuple[tarfile.TarInfo, bytes]], files: list[Any]
-) -> None:
-    scene.answer(announcing(archive_of(members), files))
-    with pytest.raises(TransferError):
-        await scene.collect()
-    assert found_in(scene.destination) == {}
-    assert {path.name for path in scene.destination.parent.iterdir()} <= {
-        "kubeconfig",
-        "shared",
-        "here",
-    }
-
-
-@pytest.mark.parametrize("archive", [b"", b"no gzip", gzip.compress(b"no tar" * 200)])
-async def test_a_damaged_archive_is_told(scene: Scene, archive: bytes) -> None:
-    scene.answer(announcing(archive, [announced("a")]))
-    with pytest.raises(TransferError):
-        await scene.collect()
-
-
-async def test_an_archive_that_unpacks_to_more_than_announced_is_refused(scene: Scene) -> None:
-    headers = {"comment": "x" * 50_000_000}
-    bomb = archive_of([plain("a", pax_headers=headers)])
-    assert len(bomb) < 100_000
-    scene.answer(announcing(bomb, [announced("a")]))
-    with pytest.raises(TransferError, match="more than was announced"):
-        await scene.collect()
-
-
-async def test_more_bytes_than_announced_are_refused(scene: Scene) -> None:
-    archive = archive_of([plain("a")])
-    honest = announcing(archive, [announced("a")])
-
-    async def execute(command: Sequence[str]) -> Frames:
-        if "send" in command:
-            yield 1, archive
-            yield 1, b"more"
-        async for frame in honest(command):
-            yield frame
-
-    scene.answer(execute)
-    with pytest.raises(TransferError, match="more than it had announced"):
-        await scene.collect()
-
-
-@pytest.mark.parametrize("word", [b"", b"no json", b"[]", b'{"files": 3}', b"{}"])
-async def test_a_list_that_cannot_be_read_is_told(scene: Scene, word: bytes) -> None:
-    scene.answer(answering(stdout=word))
-    with pytest.raises(TransferError, match="cannot be read"):
         await scene.collect()
 
 

@@ -1,0 +1,383 @@
+"""The benchmark on a real cluster, end to end, as a user starts it.
+
+On a cluster of your own: ``GPUBENCH_E2E_KUBECONFIG`` names its kubeconfig, ``GPUBENCH_E2E_IMAGE``
+a repository that this machine may push to and its nodes may pull from, ``GPUBENCH_E2E_GPUS`` how
+many GPUs the pod asks for (default 0: the node's CPU).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.results import read_result
+from core.kube.cluster import Access, Cluster, JsonObject
+from core.kube.objects import run_selector
+from tests import base_image
+from tests.cluster_kit import kit, real_cluster_access, real_namespace
+from tests.core.conftest import CommandLine, command_line
+
+__all__ = ["command_line", "real_cluster_access", "real_namespace"]
+
+pytestmark = [pytest.mark.cluster, pytest.mark.real, pytest.mark.timeout(1500)]
+
+_DRIVERS = "gpubench-test-driver"
+_MERGE = "application/merge-patch+json"
+# Small, and yet whole: one process with a real model under the real LoadGen.
+_TINY = """
+sample_count = 16
+execution = "eager"
+weights = "random"
+[[scenarios]]
+scenario = "SingleStream"
+query_count = 64
+[warm_up]
+minimum_s = 0.5
+maximum_s = 1.0
+"""
+
+
+class Deployment:
+    """The command line, pointed at a namespace of a real cluster."""
+
+    def __init__(self, command_line: CommandLine, access: Access, folder: Path) -> None:
+        self.command_line = command_line
+        self.access = access
+        self.tiny = folder / "tiny.toml"
+        self.tiny.write_text(_TINY)
+
+    def run(self, *arguments: str, timeout_s: float = 900) -> subprocess.CompletedProcess[str]:
+        """Run a headless command to its end."""
+        return self.command_line("--no-ui", *arguments, timeout=timeout_s)
+
+    def target(self, *more: str) -> tuple[str, ...]:
+        """The flags of a run on the cluster."""
+        return (
+            *("--target", "kubernetes", "--kubeconfig", self.access.kubeconfig),
+            *("--context", self.access.context, "--namespace", self.access.namespace),
+            *("--image", image_repository()),
+            *("--device", "cpu", "--weights", "random", *base_flags(), *more),
+        )
+
+
+def image_repository() -> str:
+    return os.environ.get("GPUBENCH_E2E_IMAGE") or "127.0.0.1:5000/gpubench-e2e/benchmark"
+
+
+def base_flags() -> tuple[str, ...]:
+    """On the kit nothing can be pulled from outside: the base is made here."""
+    if os.environ.get("GPUBENCH_E2E_IMAGE"):
+        return ()
+    if why := base_image.why_not():
+        pytest.skip(why)
+    return ("--base-image", base_image.ensure_base_image())
+
+
+@pytest.fixture
+def deployment(
+    command_line: CommandLine, real_cluster_access: Access, real_namespace: str, tmp_path: Path
+) -> Deployment:
+    access = replace(real_cluster_access, namespace=real_namespace)
+    return Deployment(command_line, access, tmp_path)
+
+
+def events_of(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def named(events: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [event for event in events if event["event"] == name]
+
+
+async def left_by(access: Access, run: str) -> list[str]:
+    """Everything with the run's label that the cluster still lists, in all namespaces."""
+    paths = (
+        "/apis/batch/v1/jobs",
+        "/api/v1/pods",
+        "/apis/apps/v1/daemonsets",
+        "/api/v1/configmaps",
+    )
+    found = []
+    async with Cluster(access) as cluster:
+        for path in paths:
+            answer = await cluster.request("GET", path, query={"labelSelector": run_selector(run)})
+            found += [f"{path} {item['metadata']['name']}" for item in answer["items"]]
+    return found
+
+
+@asynccontextmanager
+async def node_without_gpu(access: Access) -> AsyncIterator[str]:
+    """Take the GPU from the kit's node, and give it back at the end."""
+    async with Cluster(access) as cluster:
+        node = (await cluster.request("GET", "/api/v1/nodes"))["items"][0]["metadata"]["name"]
+        await offer_gpus(cluster, node, 0)
+        try:
+            yield node
+        finally:
+            await offer_gpus(cluster, node, 1)
+
+
+async def offer_gpus(cluster: Cluster, node: str, count: int) -> None:
+    amounts = {"nvidia.com/gpu": str(count)}
+    await cluster.request(
+        "PATCH",
+        f"/api/v1/nodes/{node}/status",
+        body={"status": {"capacity": amounts, "allocatable": amounts}},
+        content_type=_MERGE,
+    )
+
+
+def driver_manifest(folder: Path) -> Path:
+    """A stand-in for NVIDIA's installer: it takes some seconds and installs nothing."""
+    labels = {"k8s-app": "nvidia-driver-installer"}
+    document: JsonObject = {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": _DRIVERS, "namespace": "kube-system", "labels": labels},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "terminationGracePeriodSeconds": 0,
+                    "tolerations": [{"operator": "Exists"}],
+                    "initContainers": [
+                        {
+                            **{"name": "nvidia-driver-installer", "image": "busybox:1"},
+                            "command": ["sh", "-c", "echo installing; sleep 4"],
+                        }
+                    ],
+                    "containers": [
+                        {"name": "pause", "image": "busybox:1", "command": ["sleep", "3600"]}
+                    ],
+                },
+            },
+        },
+    }
+    path = folder / "driver.yaml"
+    path.write_text(json.dumps(document))
+    return path
+
+
+async def offer_gpu_once_installed(access: Access, node: str) -> None:
+    """What driver and device plugin do together: the GPU appears when the installer is through."""
+    async with Cluster(access) as cluster:
+        while True:
+            answer = await cluster.request(
+                "GET",
+                "/api/v1/namespaces/kube-system/pods",
+                query={"labelSelector": "k8s-app=nvidia-driver-installer"},
+            )
+            phases = [pod["status"].get("phase") for pod in answer["items"]]
+            if phases == ["Running"]:
+                await offer_gpus(cluster, node, 1)
+                return
+            await asyncio.sleep(0.5)
+
+
+def on_the_kit() -> bool:
+    return not os.environ.get("GPUBENCH_E2E_KUBECONFIG")
+
+
+async def test_the_quick_profile_from_nothing_to_nothing(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    if not on_the_kit():
+        gpus = os.environ.get("GPUBENCH_E2E_GPUS", "0")
+        done = await asyncio.to_thread(deployment.run, "run", *deployment.target("--gpus", gpus))
+        assert_whole_run(deployment, done)
+        assert await left_by(deployment.access, events_of(done)[0]["run"]) == []
+        return
+    async with node_without_gpu(deployment.access) as node:
+        driver = asyncio.create_task(offer_gpu_once_installed(deployment.access, node))
+        try:
+            flags = deployment.target("--install-drivers", str(driver_manifest(tmp_path)))
+            done = await asyncio.to_thread(deployment.run, "run", *flags)
+        finally:
+            driver.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await driver
+    events = assert_whole_run(deployment, done)
+    parts = named(events, "part_changed")
+    nodes = [part["state"] for part in parts if part["kind"] == "node"]
+    assert nodes[0] in ("waiting", "working")
+    assert nodes[-1] == "ready"
+    # Nothing of the Job before there was a GPU for it.
+    ready = next(e["sequence"] for e in parts if e["kind"] == "node" and e["state"] == "ready")
+    jobs = [e["sequence"] for e in named(events, "resource_intended") if e["kind"] == "job"]
+    assert len(jobs) == 1
+    assert jobs[0] > ready
+    smoke = [e for e in named(events, "stage_checked") if e["name"] == "nvidia-smi in a pod"]
+    assert base_image.GPU_NAME in smoke[0]["detail"]
+    assert await left_by(deployment.access, events[0]["run"]) == []
+
+
+def assert_whole_run(
+    deployment: Deployment, done: subprocess.CompletedProcess[str]
+) -> list[dict[str, Any]]:
+    """The run is done, its results are here and checked, and what it created has a proof."""
+    assert done.returncode == 0, done.stderr[-3000:]
+    events = events_of(done)
+    stored = named(events, "results_stored")[0]
+    result = read_result(Path(stored["result_file"]))
+    assert len(result.benchmarks) == stored["good"]
+    assert result.environment.container_image is not None
+    assert "@sha256:" in result.environment.container_image
+    folder = Path(stored["result_file"]).parent
+    for measurement in result.benchmarks:
+        raw = folder / "measurements" / f"{measurement.name}-block{measurement.block}"
+        assert (raw / "mlperf_log_summary.txt").stat().st_size > 0
+    created = {(e["kind"], e["name"]) for e in named(events, "resource_created")}
+    proved = {(e["kind"], e["name"]) for e in named(events, "resource_deleted")}
+    intended = {(e["kind"], e["name"]) for e in named(events, "resource_intended")}
+    assert created
+    assert intended == proved
+    assert named(events, "teardown_finished")[0]["left"] == []
+    finished = [e["name"] for e in named(events, "measurement_finished")]
+    assert len(finished) == len(set(finished)) == len(result.benchmarks)
+    again = deployment.run("show", events[0]["run"])
+    assert again.returncode == 0
+    return events
+
+
+@pytest.fixture
+def under_way(deployment: Deployment) -> Iterator[str]:
+    """A run whose benchmark measures in its pod; torn down at the end, however that comes."""
+    flags = deployment.target("--gpus", "0", "--profile", str(deployment.tiny))
+    run = deployment.run("run", "--detach", *flags).stdout.strip()
+    try:
+        follow_until(deployment, run, "measurement_started")
+        yield run
+    finally:
+        deployment.run("teardown", run)
+
+
+def follow_until(deployment: Deployment, run: str, event: str) -> dict[str, Any]:
+    """Follow a run until an event of this name."""
+    return follow_to(deployment, run, lambda found: found["event"] == event)
+
+
+def follow_to(
+    deployment: Deployment, run: str, wanted: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any]:
+    """Follow a run until an event that is wanted."""
+    follower = deployment.command_line.start(
+        "--no-ui", "follow", run, "--quiet", stdout=subprocess.PIPE
+    )
+    assert follower.stdout is not None
+    try:
+        for line in follower.stdout:
+            found: dict[str, Any] = json.loads(line)
+            if wanted(found):
+                return found
+    finally:
+        follower.kill()
+        follower.wait()
+        follower.stdout.close()
+    raise AssertionError(f"run {run} ended without it")
+
+
+async def test_a_run_that_is_stopped_leaves_nothing_and_keeps_what_it_had(
+    deployment: Deployment, under_way: str
+) -> None:
+    told = await asyncio.to_thread(deployment.run, "describe", under_way)
+    assert "Job gpu-benchmark-baseline" in told.stdout
+    assert "Container benchmark  running" in told.stdout
+    stopped = await asyncio.to_thread(deployment.run, "stop", under_way)
+    assert stopped.returncode == 0
+    last = deployment.run("follow", under_way, "--quiet")
+    assert last.returncode == 130
+    assert named(events_of(last), "teardown_finished")[0]["left"] == []
+    assert await left_by(deployment.access, under_way) == []
+
+
+async def test_a_killed_run_is_torn_down_from_its_journal_and_run_again(
+    deployment: Deployment, under_way: str
+) -> None:
+    started = follow_until(deployment, under_way, "run_started")
+    os.kill(started["pid"], 9)
+    assert await left_by(deployment.access, under_way) != []
+    again = await asyncio.to_thread(deployment.run, "rerun", under_way)
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert await left_by(deployment.access, under_way) == []
+    events = events_of(again)
+    assert events[0]["run"] != under_way
+    assert named(events, "results_stored")
+    assert await left_by(deployment.access, events[0]["run"]) == []
+
+
+async def test_a_pod_that_is_deleted_ends_the_run_with_that_reason(
+    deployment: Deployment, under_way: str
+) -> None:
+    async with Cluster(deployment.access) as cluster:
+        pods = f"/api/v1/namespaces/{cluster.namespace}/pods"
+        found = await cluster.request("GET", pods, query={"labelSelector": run_selector(under_way)})
+        await cluster.request("DELETE", f"{pods}/{found['items'][0]['metadata']['name']}")
+    last = await asyncio.to_thread(deployment.run, "follow", under_way, "--quiet")
+    assert last.returncode == 1
+    assert "was deleted" in named(events_of(last), "run_finished")[0]["sentence"]
+    assert await left_by(deployment.access, under_way) == []
+
+
+async def test_missing_permissions_are_named_before_anything_is_created(
+    deployment: Deployment,
+) -> None:
+    viewer = kit().kubeconfig("viewer")
+    if not on_the_kit() or not viewer.is_file():
+        pytest.skip("only the cluster kit has a viewer's kubeconfig")
+    flags = deployment.target("--gpus", "0")
+    done = await asyncio.to_thread(deployment.run, "run", *flags, "--kubeconfig", str(viewer))
+    assert done.returncode == 2
+    finished = named(events_of(done), "run_finished")[0]
+    assert "create and delete jobs.batch" in finished["sentence"]
+    assert "pods/exec" in finished["sentence"]
+    assert named(events_of(done), "resource_intended") == []
+
+
+async def test_a_pod_that_must_wait_says_why_within_seconds(deployment: Deployment) -> None:
+    flags = deployment.target("--gpus", "0", "--profile", str(deployment.tiny))
+    unmet = ("--node-selector", "gpubench.test/no-such-label=yes")
+    run = (
+        await asyncio.to_thread(deployment.run, "run", "--detach", *flags, *unmet)
+    ).stdout.strip()
+    try:
+        waiting = await asyncio.to_thread(follow_to, deployment, run, says_why_it_waits)
+        assert "gpubench.test/no-such-label" in waiting["detail"]
+    finally:
+        done = await asyncio.to_thread(deployment.run, "teardown", run)
+    assert done.returncode == 0
+    assert await left_by(deployment.access, run) == []
+
+
+def says_why_it_waits(event: dict[str, Any]) -> bool:
+    """The pod waits, and the scheduler has looked at it."""
+    return (
+        event["event"] == "part_changed"
+        and (event["kind"], event["state"]) == ("pod", "waiting")
+        and "waits for the scheduler" not in event["detail"]
+    )
+
+
+async def test_two_kinds_of_node_give_two_runs_kept_apart(deployment: Deployment) -> None:
+    flags = deployment.target("--gpus", "0", "--profile", str(deployment.tiny))
+    done = await asyncio.to_thread(
+        deployment.run, "run", *flags, "--each", "kubernetes.io/hostname"
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    stored = named(events_of(done), "results_stored")
+    async with Cluster(deployment.access) as cluster:
+        nodes = (await cluster.request("GET", "/api/v1/nodes"))["items"]
+    assert len(stored) == len(nodes)
+    assert {Path(each["latest"]).name for each in stored} == {
+        f"baseline-{node['metadata']['name']}" for node in nodes
+    }
