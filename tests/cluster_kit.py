@@ -132,18 +132,14 @@ async def real_namespace(real_cluster_access: Access) -> AsyncIterator[str]:
         return
     name = f"gpubench-test-{secrets.token_hex(4)}"
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    async with Cluster(real_cluster_access) as cluster:
-        await cluster.request("POST", "/api/v1/namespaces", body=body)
-        # Until its account is there the API server refuses pods.
-        account = f"/api/v1/namespaces/{name}/serviceaccounts"
-        selector: Query = {
-            "watch": True,
-            "fieldSelector": "metadata.name=default",
-            "timeoutSeconds": 60,
-        }
-        async with cluster.stream(account, query=selector) as lines:
-            await lines.readline()
     try:
+        async with Cluster(real_cluster_access) as cluster:
+            await cluster.request("POST", "/api/v1/namespaces", body=body)
+            # Until its account is there the API server refuses pods.
+            accounts = f"/api/v1/namespaces/{name}/serviceaccounts"
+            query: Query = {"watch": True, "fieldSelector": "metadata.name=default"}
+            async with cluster.stream(accounts, query=query) as lines:
+                await lines.readline()
         yield name
     finally:
         async with Cluster(real_cluster_access) as cluster:

@@ -243,13 +243,16 @@ async def test_real_changes_are_followed_through_cut_connections(
             metadata = {"name": name, "labels": {"test": "watch"}}
             body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
             await direct.request("POST", path, body=body)
-            proxy.cut()
+            connections = proxy.connections
+            assert proxy.cut() >= 1
             await following.until(partial(_holds, name))
+            async with asyncio.timeout(30):
+                while proxy.connections == connections:
+                    await asyncio.sleep(0.01)
         assert set(await following.until(bool)) == set(names)
         await direct.request("DELETE", path, query=query)
         proxy.cut()
         assert not await following.until(lambda objects: not objects)
-    assert proxy.cuts >= len(names)
 
 
 @pytest.mark.cluster
