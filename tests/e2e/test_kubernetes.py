@@ -24,7 +24,7 @@ from benchmark.results import read_result
 from core.kube.cluster import Access, Cluster, JsonObject
 from core.kube.objects import run_selector
 from tests import base_image
-from tests.cluster_kit import kit, real_cluster_access, real_namespace
+from tests.cluster_kit import SMALL_IMAGE, kit, real_cluster_access, real_namespace
 from tests.core.conftest import CommandLine, command_line
 
 __all__ = ["command_line", "real_cluster_access", "real_namespace"]
@@ -153,12 +153,12 @@ def driver_manifest(folder: Path) -> Path:
                     "tolerations": [{"operator": "Exists"}],
                     "initContainers": [
                         {
-                            **{"name": "nvidia-driver-installer", "image": "busybox:1"},
+                            **{"name": "nvidia-driver-installer", "image": SMALL_IMAGE},
                             "command": ["sh", "-c", "echo installing; sleep 4"],
                         }
                     ],
                     "containers": [
-                        {"name": "pause", "image": "busybox:1", "command": ["sleep", "3600"]}
+                        {"name": "pause", "image": SMALL_IMAGE, "command": ["sleep", "3600"]}
                     ],
                 },
             },
