@@ -68,9 +68,11 @@ def named_run(journal: Journal, name: str, plan: Plan | None = None, **values: A
     return run
 
 
-def execute(journal: Journal, run: Run, work: Work, results: Path, clock: Any = utc_now) -> int:
+def execute(
+    journal: Journal, run: Run, work: Work, results: Path, clock: Any = utc_now, **options: Any
+) -> int:
     """Run a run of stand-ins in this process and return its exit code."""
-    return RunProcess(journal, run, Pipeline(job_of(work)), results, clock).execute()
+    return RunProcess(journal, run, Pipeline(job_of(work)), results, clock, **options).execute()
 
 
 def start_stand_in(

@@ -71,14 +71,14 @@ class Collecting:
                 f"/api/v1/namespaces/{cluster.namespace}/pods",
                 query={"labelSelector": f"{run_selector(self.run.id)},job-name"},
             )
-        names = [str(pod["metadata"]["name"]) for pod in answer.get("items") or ()]
-        if not names:
+        pods = [pod["metadata"] for pod in answer.get("items") or ()]
+        if not pods:
             raise WorkError(
                 f"Run {self.run.id} has no pod any more ({deployment.location}): what it held is "
                 "gone.",
                 f"gpubench-tui --no-ui rerun {self.run.id} measures again.",
             )
-        return names[-1]
+        return str(max(pods, key=lambda pod: str(pod.get("creationTimestamp")))["name"])
 
     def _emit(self, record: AnyRecord) -> None:
         log = self.run.folder / LOG_FILE

@@ -16,6 +16,7 @@ from typing import Any
 from benchmark.progress import Finished
 from core.kube.cluster import Access, Cluster
 from core.run.events import AnyRecord, PartChanged, Stage
+from core.run.journal import Journal, Run
 from core.run.pipeline import Pipeline, StageContext
 from core.run.process import utc_now
 from core.run.view import ResourceView
@@ -28,7 +29,7 @@ from core.targets.kubernetes.preflight import Preflight
 from core.targets.kubernetes.results import Results
 from tests.core.kube.stand_in import StandIn
 from tests.core.kube.stand_in_pods import Frames, Pod, run_locally
-from tests.core.runs import ROOT, small_plan
+from tests.core.runs import ROOT, named_run, small_plan
 from tests.core.stages import StandIn as StandInStage
 from tests.tui.recorded import RECORDED
 
@@ -92,6 +93,10 @@ class World:
             emit=lambda record: self.events.append((stage, record)),
             log=lambda source, text, time=None: self.lines.append((source, text, time)),
         )
+
+    def written_down(self, journal: Journal) -> Run:
+        """Put the run into a journal, as one that has ended."""
+        return named_run(journal, RUN, target="kubernetes", folder=self.run_folder)
 
     async def pod(self, wanted: Callable[[str], bool] = lambda name: True) -> Pod:
         """Wait for a pod and return it."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmark.results import read_result
-from core.errors import SettingsError, StageError
+from core.errors import SettingsError, StageError, WorkError
 from core.kube.cluster import JsonObject
 from core.kube.objects import run_selector
 from core.run.events import (
@@ -20,10 +20,14 @@ from core.run.events import (
     ResourceDeleted,
     ResourceIntended,
     ResultsStored,
+    Stage,
     StageChecked,
 )
-from core.run.view import ResourceView
+from core.run.journal import Journal
+from core.run.process import utc_now
+from core.run.view import ResourceView, RunView, StageState
 from core.settings import Settings
+from core.targets.kubernetes.collecting import Collecting
 from core.targets.kubernetes.deployment import placement_of, resolve
 from core.targets.kubernetes.job import MANIFEST_FILE
 from core.targets.kubernetes.manifest import manifest
@@ -222,6 +226,33 @@ async def test_results_that_cannot_be_fetched_stay_and_the_run_says_how_to_retry
     assert caught.value.remedy == f"gpubench-tui --no-ui collect {RUN} tries again."
     assert on_cpu.deployment.holding
     assert on_cpu.records(ResultsStored) == []
+
+
+async def test_what_the_pod_still_holds_is_fetched_later(on_cpu: World) -> None:
+    running = asyncio.create_task(on_cpu.run())
+    pod = await on_cpu.benchmark_pod()
+    await on_cpu.measured(pod)
+    await on_cpu.said("pod", "working", "runs")
+    on_cpu.stand_in.fail(403, path="/exec", times=1)
+    pod.log(DONE.model_dump_json(), container="benchmark")
+    pod.finish(container="benchmark")
+    with pytest.raises(StageError, match="could not be collected"):
+        await running
+    with Journal(on_cpu.folder / "state") as journal:
+        run = on_cpu.written_down(journal)
+        later = Collecting(journal, run, on_cpu.settings, utc_now, lambda _line, _event: None)
+        await later.execute()
+        view = RunView.of(journal.events(run.id))
+    assert view.stages[Stage.RESULTS].state == StageState.DONE
+    assert read_result(Path(view.result_file)).benchmarks
+
+
+async def test_a_pod_that_is_gone_has_nothing_to_fetch(on_cpu: World) -> None:
+    with Journal(on_cpu.folder / "state") as journal:
+        run = on_cpu.written_down(journal)
+        later = Collecting(journal, run, on_cpu.settings, utc_now, lambda _line, _event: None)
+        with pytest.raises(WorkError, match="no pod any more"):
+            await later.execute()
 
 
 async def test_a_name_that_is_taken_is_said_before_anything_is_created(on_cpu: World) -> None:
