@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import platform
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -71,6 +72,12 @@ class Kit:
 
     def down(self) -> None:
         self._run("down", "--wipe", timeout_s=120)
+
+    def restart_api_server(self) -> None:
+        """Kill it as a crash would, and have it back."""
+        pid, _started = (self.state / "pids" / "kube-apiserver").read_text().split()
+        os.kill(int(pid), signal.SIGKILL)
+        self.up()
 
     def _run(self, script: str, *arguments: str, timeout_s: float, **extra: str) -> None:
         done = subprocess.run(

@@ -329,6 +329,33 @@ async def test_a_pod_that_is_deleted_ends_the_run_with_that_reason(
     assert await left_by(deployment.access, under_way) == []
 
 
+async def test_a_benchmark_that_runs_out_of_memory_is_said_to_have(deployment: Deployment) -> None:
+    flags = deployment.target("--gpus", "0", "--memory", "120Mi")
+    done = await asyncio.to_thread(deployment.run, "run", *flags)
+    finished = named(events_of(done), "run_finished")[0]
+    assert done.returncode == 1, done.stderr[-3000:]
+    assert "memory" in finished["sentence"]
+    assert "--memory" in finished["remedy"]
+    assert await left_by(deployment.access, events_of(done)[0]["run"]) == []
+
+
+async def test_an_api_server_that_restarts_costs_a_run_nothing(
+    deployment: Deployment, under_way: str
+) -> None:
+    if not on_the_kit():
+        pytest.skip("only the cluster kit's API server is ours to kill")
+    await asyncio.to_thread(kit().restart_api_server)
+    last = await asyncio.to_thread(deployment.run, "follow", under_way, "--quiet")
+    events = events_of(last)
+    assert last.returncode == 0, events[-1]
+    measured = [event["name"] for event in named(events, "measurement_finished")]
+    assert len(measured) == len(set(measured)) == 1
+    broken, resumed = named(events, "log_stream_interrupted"), named(events, "log_stream_resumed")
+    assert len(broken) == len(resumed)
+    assert named(events, "results_stored")
+    assert await left_by(deployment.access, under_way) == []
+
+
 async def test_missing_permissions_are_named_before_anything_is_created(
     deployment: Deployment,
 ) -> None:
@@ -359,6 +386,34 @@ async def test_a_pod_that_must_wait_says_why_within_seconds(deployment: Deployme
     assert await left_by(deployment.access, run) == []
 
 
+async def test_a_cordoned_node_is_named_as_the_reason(deployment: Deployment) -> None:
+    if not on_the_kit():
+        pytest.skip("only the cluster kit's node is ours to cordon")
+    flags = deployment.target("--gpus", "0", "--profile", str(deployment.tiny))
+    async with Cluster(deployment.access) as cluster:
+        node = (await cluster.request("GET", "/api/v1/nodes"))["items"][0]["metadata"]["name"]
+        await cordon(cluster, node, True)
+        try:
+            started = await asyncio.to_thread(deployment.run, "run", "--detach", *flags)
+            run = started.stdout.strip()
+            waiting = await asyncio.to_thread(follow_to, deployment, run, says_why_it_waits)
+            assert "cordoned" in waiting["detail"]
+        finally:
+            await cordon(cluster, node, False)
+    last = await asyncio.to_thread(deployment.run, "follow", run, "--quiet")
+    assert last.returncode == 0
+    assert await left_by(deployment.access, run) == []
+
+
+async def cordon(cluster: Cluster, node: str, unschedulable: bool) -> None:
+    await cluster.request(
+        "PATCH",
+        f"/api/v1/nodes/{node}",
+        body={"spec": {"unschedulable": unschedulable}},
+        content_type=_MERGE,
+    )
+
+
 def says_why_it_waits(event: dict[str, Any]) -> bool:
     """The pod waits, and the scheduler has looked at it."""
     return (
@@ -368,7 +423,7 @@ def says_why_it_waits(event: dict[str, Any]) -> bool:
     )
 
 
-async def test_two_kinds_of_node_give_two_runs_kept_apart(deployment: Deployment) -> None:
+async def test_each_node_gives_a_run_whose_results_are_kept_apart(deployment: Deployment) -> None:
     flags = deployment.target("--gpus", "0", "--profile", str(deployment.tiny))
     done = await asyncio.to_thread(
         deployment.run, "run", *flags, "--each", "kubernetes.io/hostname"

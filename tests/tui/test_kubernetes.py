@@ -63,7 +63,7 @@ class TestStages:
         self, open_run: Open, size: tuple[int, int]
     ) -> None:
         async with open_run(told.image_pushing, size) as pilot:
-            await dashboard(pilot, "0.45/2.85 GB", "✓ layer 0a1b2c3d4e5f: there already")
+            await dashboard(pilot, "0.45/2.85 GB", "○ layer 4e5f60718293: for its turn")
             lines = screen_text(pilot).splitlines()
             layers = [line for line in lines if "2c3d4e5f6071" in line or "3d4e5f607182" in line]
             assert len(layers) == 2
