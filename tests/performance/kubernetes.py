@@ -1,6 +1,6 @@
 """A real cluster: how fast a log is followed, how late its lines are, how long results take.
 
-    GPUBENCH_TEST_PYTHON_IMAGE=registry/python:3.12 python -m tests.performance kubernetes
+    python -m tests.performance kubernetes
 
 The cluster is that of the tests (see tests/cluster_kit.py) and must run. Lateness compares the
 node's clock with this machine's, so it means something only where they are one. The figures are
@@ -31,6 +31,7 @@ from tests.cluster_kit import kit
 from tests.core.kube.keeper_pod import ended_benchmark
 from tests.core.kube.sides import pod_body
 from tests.performance.pairs import Outcome, spread
+from tests.pushed_image import python_image
 
 _BUSY_LINES, _QUIET_LINES = 100_000, 500
 # Near 10,000 lines a second, 100 at a time, and 50 a second; both end with a rest, because a busy
@@ -70,8 +71,7 @@ async def _check() -> list[Outcome]:
     async with _namespace() as cluster:
         outcomes += _busy(await _followed(cluster, _BUSY), _BUSY_LINES)
         outcomes += _quiet(await _followed(cluster, _QUIET), _QUIET_LINES)
-        if image := os.environ.get("GPUBENCH_TEST_PYTHON_IMAGE"):
-            outcomes.append(await _collecting(cluster, image))
+        outcomes.append(await _collecting(cluster, python_image()))
     return outcomes
 
 

@@ -23,6 +23,7 @@ from tests.core.kube.stand_in import StandIn
 from tests.core.kube.stand_in_pods import Frames, answering, run_locally
 from tests.core.kube.transfer_scene import Scene, found_in, keeper_here, put_results, set_up
 from tests.core.runs import ROOT
+from tests.pushed_image import python_image
 
 FILES = {
     "benchmark_results.json": b'{"benchmarks": []}',
@@ -312,8 +313,6 @@ async def _collected_over_cuts(
             return found_in(scene.destination)
 
 
-IMAGE = os.environ.get("GPUBENCH_TEST_PYTHON_IMAGE", "")
-"""With Python 3.11 or newer; any registry that the cluster pulls from."""
 MAKE_RESULTS = """
 import os
 os.makedirs("/results/run/raw")
@@ -323,14 +322,13 @@ for number in range(10):
 
 
 @pytest.mark.cluster
-@pytest.mark.skipif(not IMAGE, reason="GPUBENCH_TEST_PYTHON_IMAGE names no image with Python")
 async def test_20_mb_come_from_a_real_pod_over_cut_connections(
     real_cluster_access: Access, real_namespace: str, tmp_path: Path
 ) -> None:
     from tests.core.kube.keeper_pod import collected_over_cuts
 
     collected, contents = await collected_over_cuts(
-        real_cluster_access, real_namespace, IMAGE, MAKE_RESULTS, tmp_path
+        real_cluster_access, real_namespace, python_image(), MAKE_RESULTS, tmp_path
     )
     assert collected.bytes == 20_000_000
     assert {len(content) for content in contents.values()} == {2_000_000}
