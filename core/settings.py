@@ -95,7 +95,8 @@ class Settings(Record):
     """kubernetes: REGISTRY/REPOSITORY to build into and push to; with a tag or a digest an image
     that is there already."""
     base_image: Text | None = None
-    """What the image is built on: any Debian or Ubuntu with Python 3.11. Default: CUDA's."""
+    """kubernetes: what the image is built on, any Debian or Ubuntu with Python 3.11. Default:
+    CUDA's."""
     gpus: int = Field(default=1, ge=0, le=64)
     """kubernetes: how many nvidia.com/gpu the pod asks for; 0 measures on the node's CPU."""
     cpus: str | None = Field(default=None, pattern=_QUANTITY)

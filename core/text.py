@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 _LONGEST_LINE = 20_000
+_DECIMAL = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 def harmless(text: str) -> str:
@@ -47,6 +48,17 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def amount(done: float, total: float | None, unit: str) -> str:
+    """Return ``3/8 layers``; bytes in the unit that fits the whole: ``1.5/20.0 MB``."""
+    if unit != "bytes":
+        return f"{done:g}{'' if total is None else f'/{total:g}'} {unit}".rstrip()
+    whole = done if total is None else total
+    scale, name = next(((size, name) for size, name in _DECIMAL if whole >= size), (1, "bytes"))
+    digits = 0 if scale == 1 else 1 if scale < 1e9 else 2
+    figures = [f"{value / scale:.{digits}f}" for value in (done, total) if value is not None]
+    return f"{'/'.join(figures)} {name}"
 
 
 def _visible(character: str) -> str:

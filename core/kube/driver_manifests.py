@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from benchmark.errors import InputError, WorkError
 from core.kube.cluster import Cluster, JsonObject
 from core.kube.errors import ConflictError
+from core.kube.permissions import SYSTEM_NAMESPACE
 from core.kube.reading import mapping, name_of, objects, texts, words
 from core.kube.reason import shown
 
@@ -26,7 +27,6 @@ KNOWN_SOURCES: Mapping[str, str] = {
 }
 """Names of manifests that Google keeps for GKE's node images."""
 
-_HOME_NAMESPACE = "kube-system"
 _LONGEST_MANIFEST = 1024 * 1024
 _FETCH_TIMEOUT_S = 30.0
 _OTHER_SOURCE = "Name another with --install-drivers: gke-cos, gke-ubuntu, a file or an https URL."
@@ -79,7 +79,7 @@ async def install(cluster: Cluster, daemonset: JsonObject, labels: Mapping[str, 
         ClusterError: see its classes.
     """
     name = name_of(daemonset)
-    namespace = words(daemonset, "metadata", "namespace") or _HOME_NAMESPACE
+    namespace = words(daemonset, "metadata", "namespace") or SYSTEM_NAMESPACE
     path = f"/apis/apps/v1/namespaces/{namespace}/daemonsets"
     metadata = {
         "name": name,

@@ -22,14 +22,15 @@ from core.kube.driver_pods import (
 )
 from core.kube.errors import ClusterError
 from core.kube.latest import latest
+from core.kube.objects import GPU_RESOURCE
+from core.kube.permissions import SYSTEM_NAMESPACE
 from core.kube.reading import condition, mapping, name_of, objects, quantity, texts, words
 from core.kube.reason import Reason, shown
 from core.kube.watching import watch
 
-SYSTEM_NAMESPACES = ("kube-system", "gpu-operator")
+SYSTEM_NAMESPACES = (SYSTEM_NAMESPACE, "gpu-operator")
 """Where driver installers and device plugins live."""
 
-_RESOURCE = "nvidia.com/gpu"
 _DRIVER_VERSION = "cloud.google.com/gke-gpu-driver-version"
 _GPU_LABELS = (
     "cloud.google.com/gke-accelerator",
@@ -79,7 +80,7 @@ def rollout(
     daemonsets: Sequence[JsonObject],
     events: Sequence[JsonObject],
     *,
-    resource: str = _RESOURCE,
+    resource: str = GPU_RESOURCE,
     selector: Mapping[str, str],
     needed: int = 1,
     logs: Mapping[tuple[str, str], Log] | None = None,
@@ -114,7 +115,7 @@ async def follow_rollout(
     *,
     selector: Mapping[str, str],
     needed: int,
-    resource: str = _RESOURCE,
+    resource: str = GPU_RESOURCE,
     namespaces: Sequence[str] = SYSTEM_NAMESPACES,
 ) -> AsyncGenerator[Rollout, None]:
     """Yield the rollout now and after each change of it, for ever.

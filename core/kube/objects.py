@@ -175,27 +175,34 @@ def to_yaml(document: JsonObject) -> str:
 
 
 def _pod_spec(order: JobOrder) -> V1PodSpec:
-    from kubernetes.aio.client import V1LocalObjectReference, V1PodSpec
+    from kubernetes.aio.client import V1PodSpec
 
-    placement = order.placement
-    secret = placement.pull_secret
     return V1PodSpec(
-        restart_policy="Never",
+        **placed(order.placement),
         termination_grace_period_seconds=_GRACE_S,
-        automount_service_account_token=False,
-        enable_service_links=False,
-        node_selector=placement.node_selector or None,
-        tolerations=tolerations(placement),
-        runtime_class_name=placement.runtime_class,
-        image_pull_secrets=[V1LocalObjectReference(name=secret)] if secret else None,
-        security_context=pod_security(),
         containers=[_benchmark(order), _keeper(order)],
         volumes=_volumes(),
     )
 
 
-def tolerations(placement: Placement) -> list[V1Toleration]:
-    """Return a placement's tolerations as the client's objects."""
+def placed(placement: Placement) -> dict[str, Any]:
+    """Return what every pod of ours has: where it may run, and that it runs once and restricted."""
+    from kubernetes.aio.client import V1LocalObjectReference
+
+    secret = placement.pull_secret
+    return {
+        "restart_policy": "Never",
+        "automount_service_account_token": False,
+        "enable_service_links": False,
+        "node_selector": placement.node_selector or None,
+        "tolerations": _tolerations(placement),
+        "runtime_class_name": placement.runtime_class,
+        "image_pull_secrets": [V1LocalObjectReference(name=secret)] if secret else None,
+        "security_context": _pod_security(),
+    }
+
+
+def _tolerations(placement: Placement) -> list[V1Toleration]:
     from kubernetes.aio.client import V1Toleration
 
     return [
@@ -209,8 +216,7 @@ def tolerations(placement: Placement) -> list[V1Toleration]:
     ]
 
 
-def pod_security() -> V1PodSecurityContext:
-    """Return what Kubernetes calls restricted, for a pod."""
+def _pod_security() -> V1PodSecurityContext:
     from kubernetes.aio.client import V1PodSecurityContext, V1SeccompProfile
 
     return V1PodSecurityContext(

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from core.kube.cluster import Cluster, JsonObject
+from core.kube.reading import container_statuses, mapping, name_of, words
 from core.kube.watching import watch
 
 
@@ -25,33 +26,27 @@ class Observation:
 
     def container(self, name: str) -> JsonObject:
         """Return a container's status; empty while there is none."""
-        status = (self.pod or {}).get("status") or {}
-        for each in status.get("containerStatuses") or ():
-            if each.get("name") == name:
-                found: JsonObject = each
-                return found
-        return {}
+        statuses = container_statuses(self.pod)
+        return next((each for each in statuses if words(each, "name") == name), {})
 
     def terminated(self, name: str) -> JsonObject | None:
         """Return how a container ended; None while it has not."""
-        state = self.container(name).get("state") or {}
-        ended: JsonObject | None = state.get("terminated")
-        return ended
+        return mapping(self.container(name), "state", "terminated") or None
 
     def started(self, name: str) -> bool:
         """Return whether a container runs or has run."""
-        state = self.container(name).get("state") or {}
-        return bool(state.get("running") or state.get("terminated"))
+        state = mapping(self.container(name), "state")
+        return bool(state.keys() & {"running", "terminated"})
 
     @property
     def pod_name(self) -> str:
         """Its name; empty while there is none."""
-        return str(((self.pod or {}).get("metadata") or {}).get("name") or "")
+        return name_of(self.pod)
 
     @property
     def node(self) -> str:
         """The node on which the pod is; empty while it is on none."""
-        return str(((self.pod or {}).get("spec") or {}).get("nodeName") or "")
+        return words(self.pod, "spec", "nodeName")
 
 
 @contextlib.asynccontextmanager
@@ -138,6 +133,6 @@ class _Watcher:
 def _newest(pods: Mapping[str, JsonObject]) -> JsonObject | None:
     return max(
         pods.values(),
-        key=lambda pod: str((pod.get("metadata") or {}).get("creationTimestamp") or ""),
+        key=lambda pod: words(pod, "metadata", "creationTimestamp"),
         default=None,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from benchmark.errors import WorkError
@@ -19,6 +19,7 @@ from core.kube.errors import (
     UnreachableError,
 )
 from core.kube.latest import latest
+from core.kube.objects import GPU_RESOURCE, Placement, container_security, placed, to_json
 from core.kube.reading import container_statuses, mapping, name_of, words
 from core.kube.reason import Reason, shown
 from core.kube.waiting import why_waiting
@@ -28,8 +29,6 @@ CONTAINER = "nvidia-smi"
 SMOKE_DEADLINE_S = 600.0
 """How long the pod may take in all; it may have to pull its image."""
 
-_RESOURCE = "nvidia.com/gpu"
-_USER_ID = 10001
 _LOG_BYTES = 65536
 _LOG_TRIES = 3
 _GONE_WITHIN_S = 60.0
@@ -93,58 +92,42 @@ def smoke_pod(
     namespace: str,
     image: str,
     *,
-    gpus: int,
     labels: Mapping[str, str],
-    tolerations: Sequence[JsonObject] = (),
-    node_selector: Mapping[str, str] | None = None,
-    runtime_class: str | None = None,
-    pull_secret: str | None = None,
+    placement: Placement,
     deadline_s: float = SMOKE_DEADLINE_S,
 ) -> JsonObject:
-    """Return the pod. ``image`` needs a shell and nothing else. ``deadline_s``: when the cluster
-    itself ends it.
+    """Return the pod. ``image`` needs a shell and nothing else; ``placement`` is the Job's.
+    ``deadline_s``: when the cluster itself ends it.
     """
-    specification: JsonObject = {
-        "restartPolicy": "Never",
-        "activeDeadlineSeconds": max(1, round(deadline_s)),
-        "terminationGracePeriodSeconds": 5,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER_ID,
-            "runAsGroup": _USER_ID,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "tolerations": [dict(each) for each in tolerations],
-        "containers": [_container(image, gpus)],
-    }
-    if node_selector:
-        specification["nodeSelector"] = dict(node_selector)
-    if runtime_class:
-        specification["runtimeClassName"] = runtime_class
-    if pull_secret:
-        specification["imagePullSecrets"] = [{"name": pull_secret}]
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace, "labels": dict(labels)},
-        "spec": specification,
-    }
+    from kubernetes.aio.client import (
+        V1Container,
+        V1ObjectMeta,
+        V1Pod,
+        V1PodSpec,
+        V1ResourceRequirements,
+    )
 
-
-def _container(image: str, gpus: int) -> JsonObject:
-    return {
-        "name": CONTAINER,
-        "image": image,
-        "command": ["sh", "-c", _SCRIPT],
-        "resources": {"limits": {_RESOURCE: str(gpus)} if gpus else {}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-    }
+    gpus = {GPU_RESOURCE: str(placement.gpus)} if placement.gpus else None
+    container = V1Container(
+        name=CONTAINER,
+        image=image,
+        command=["sh", "-c", _SCRIPT],
+        resources=V1ResourceRequirements(limits=gpus),
+        security_context=container_security(),
+    )
+    return to_json(
+        V1Pod(
+            api_version="v1",
+            kind="Pod",
+            metadata=V1ObjectMeta(name=name, namespace=namespace, labels=dict(labels)),
+            spec=V1PodSpec(
+                **placed(placement),
+                active_deadline_seconds=max(1, round(deadline_s)),
+                termination_grace_period_seconds=5,
+                containers=[container],
+            ),
+        )
+    )
 
 
 def parse_nvidia_smi(text: str) -> DriverFound:

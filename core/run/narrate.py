@@ -7,7 +7,7 @@ from datetime import datetime
 from benchmark import progress
 from core.run import events
 from core.run.events import Event
-from core.text import duration, harmless
+from core.text import amount, duration, harmless
 
 _PROGRESS_EVERY_S = 10.0
 
@@ -44,14 +44,15 @@ def _device(record: progress.Progressed) -> str:
 
 
 def _stage_progress(event: Event, record: events.StageProgressed) -> str:
-    figures = f"{record.done:g}" + (f"/{record.total:g}" if record.total is not None else "")
-    return f"[{event.stage}] {figures} {record.unit} {record.detail}".rstrip()
+    figures = amount(record.done, record.total, record.unit)
+    return f"[{event.stage}] {figures} {record.detail}".rstrip()
 
 
 def _part_progress(event: Event, record: events.PartChanged) -> str:
-    figures = f"{record.done:g}" + (f"/{record.total:g}" if record.total is not None else "")
     words = f"[{event.stage}] {record.kind} {record.name}: {record.detail}"
-    return f"{words} {figures} {record.unit}".rstrip()
+    if record.done is None:
+        return words
+    return f"{words} {amount(record.done, record.total, record.unit)}".rstrip()
 
 
 def _cost(record: events.CostMetered) -> str:
@@ -159,7 +160,7 @@ def sentence(event: Event) -> str:
 
 def _matters(record: events.PartChanged) -> bool:
     # Every step of an image begins and ends, mostly at once: that it is done is enough.
-    return record.kind != "image" or record.state in ("ready", "failed")
+    return record.kind not in ("step", "layer") or record.state in ("ready", "failed")
 
 
 def _resource_sentence(record: events.AnyRecord) -> str:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.run.events import PartChanged
+from core.text import amount
 from tests.tui.kubernetes_run import part
 from tests.tui.stand_ins import is_harmless
-from tui.widgets.drawing import amount
 from tui.widgets.parts import part_lines
 
 STATES = get_args(PartChanged.model_fields["state"].annotation)

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from tui.state import Followed
 
 _PANES = ("stages", "measurement", "machine", "log")
-# Lines of what stands beside a stage's parts: the machine's pane with the least that it takes, and
-# a stage without parts.
+# The least that the machine's pane takes beside the stages, and what a stage takes without parts:
+# two lines of border, one where they have to be saved, its state, and a bar or a summary.
 _MACHINE_LINES = 6
-_STAGE_LINES, _NARROW_STAGE_LINES = 4, 3
+_STAGE_LINES = 4
 _LEAST_ROOM = 4
 _PLACE = ("context", "namespace")
 
@@ -113,7 +113,7 @@ class RunScreen(Page):
     def state_changed(self) -> None:
         """Show the run as it is now."""
         followed = self.state.followed
-        if followed is None or followed.run_id != self._run.id or not self.is_mounted:
+        if followed is None or followed.run_id != self._run.id or not self.is_whole:
             return
         if self._open_new_run():
             return
@@ -182,15 +182,21 @@ class RunScreen(Page):
                 wanted = panel
         if wanted is not None:
             # Only when something begins or comes to wait: who scrolled stays there otherwise.
-            self.call_after_refresh(pane.scroll_to_widget, wanted, animate=False)
+            self.call_after_refresh(self._reveal, wanted)
+
+    def _reveal(self, panel: StagePanel) -> None:
+        if self.is_whole and panel.is_attached:
+            self.query_one("#pane-stages").scroll_to_widget(panel, animate=False)
 
     def _room_for_parts(self, view: RunView) -> int:
         """Return about how many lines the parts of each stage that shows some can have."""
         narrow = self.app.size.width < NARROW
         height = self.query_one("#dashboard").size.height
-        others = _NARROW_STAGE_LINES if narrow else _STAGE_LINES
-        left = height - (0 if narrow else _MACHINE_LINES) - others * len(view.stages)
-        showing = sum(stage.state != "done" and bool(stage.parts) for stage in view.stages.values())
+        left, showing = height - (0 if narrow else _MACHINE_LINES), 0
+        for stage in view.stages.values():
+            idle = stage.state in ("waiting", "done")
+            left -= _STAGE_LINES - (stage.state == "waiting") - (narrow and idle)
+            showing += stage.state != "done" and bool(stage.parts)
         return max(_LEAST_ROOM, left // max(1, showing))
 
     # Panes of a narrow terminal.

@@ -34,8 +34,6 @@ PART_MARKS = {
 }
 """The same for a part of a stage: one that waits wants to be seen, a stage that waits does not."""
 
-_DECIMAL = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
-
 
 def mark(state: str) -> Content:
     """Return a state's sign."""
@@ -48,17 +46,6 @@ def bar(done: float, total: float | None, width: int, style: str = "$primary") -
     share = min(1.0, max(0.0, done / total)) if total else 0.0
     full = round(share * width)
     return Content.assemble(("━" * full, style), ("─" * (width - full), FAINT))
-
-
-def amount(done: float, total: float | None, unit: str) -> str:
-    """Return ``3/8 layers``; bytes in the unit that fits the whole: ``1.5/20.0 MB``."""
-    if unit != "bytes":
-        return f"{done:g}{'' if total is None else f'/{total:g}'} {unit}".rstrip()
-    whole = done if total is None else total
-    scale, name = next(((size, name) for size, name in _DECIMAL if whole >= size), (1, "bytes"))
-    digits = 0 if scale == 1 else 1 if scale < 1e9 else 2
-    figures = [f"{value / scale:.{digits}f}" for value in (done, total) if value is not None]
-    return f"{'/'.join(figures)} {name}"
 
 
 def sparkline(values: Sequence[float | None], width: int) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from core.text import harmless
-from tui.widgets.drawing import MUTED, PART_MARKS, amount, bar
+from core.text import amount, harmless
+from tui.widgets.drawing import MUTED, PART_MARKS, bar
 
 if TYPE_CHECKING:
     from core.run.events import PartChanged

@@ -9,8 +9,8 @@ from textual import events
 from textual.content import Content
 from textual.widgets import Static
 
-from core.text import duration, harmless
-from tui.widgets.drawing import MUTED, amount, bar, mark
+from core.text import amount, duration, harmless
+from tui.widgets.drawing import MUTED, bar, mark
 from tui.widgets.parts import part_lines
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class StagePanel(Static):
         self.call_after_refresh(self._draw)
 
     def _draw(self) -> None:
-        if self._shown is None:
+        if self._shown is None or not self.is_attached:
             return
         followed, view, now, room = self._shown
         width = self.content_size.width or self.app.size.width

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -59,10 +60,16 @@ class Deployment:
 
     def kubectl(self, *words: str, namespace: str | None = None) -> tuple[str, ...]:
         """Return a kubectl command on this cluster."""
-        return (
-            *("kubectl", "--kubeconfig", self.access.kubeconfig, "--context", self.access.context),
-            *("--namespace", namespace or self.access.namespace, *words),
+        access = self.access
+        # The flag takes one file, the variable several.
+        several = os.pathsep in access.kubeconfig
+        program = (
+            ("env", f"KUBECONFIG={access.kubeconfig}", "kubectl")
+            if several
+            else ("kubectl", "--kubeconfig", access.kubeconfig)
         )
+        place = ("--context", access.context, "--namespace", namespace or access.namespace)
+        return (*program, *place, *words)
 
     def order(self, run_id: str, leg: str, plan: Plan, image: str, now: datetime) -> JobOrder:
         """Return what the Job is made of."""

@@ -8,11 +8,12 @@ import shlex
 from dataclasses import dataclass
 
 from core.errors import StageError
-from core.kube.cluster import Cluster, JsonObject
+from core.kube.cluster import Cluster
 from core.kube.driver_manifests import driver_manifest, install
 from core.kube.drivers import NodeDriver, Rollout, follow_rollout
 from core.kube.errors import DeniedError
-from core.kube.objects import object_name, to_json, tolerations
+from core.kube.objects import object_name
+from core.kube.permissions import SYSTEM_NAMESPACE
 from core.kube.reason import Reason
 from core.kube.smoke import DriverFound, run_smoke, smoke_pod
 from core.run.events import (
@@ -29,8 +30,6 @@ from core.run.process import Clock
 from core.run.view import ResourceView
 from core.targets.kubernetes.deployment import Deployment, location_of
 from core.targets.kubernetes.hands import DAEMONSET, POD, WorkloadHand
-
-_SYSTEM_NAMESPACE = "kube-system"
 
 
 @dataclass
@@ -71,7 +70,7 @@ class Drivers:
         order = self.deployment.order(context.run_id, context.leg, context.plan, "", self.clock())
         for daemonset in await driver_manifest(source):
             metadata = daemonset["metadata"]
-            namespace = metadata.get("namespace") or _SYSTEM_NAMESPACE
+            namespace = metadata.get("namespace") or SYSTEM_NAMESPACE
             name = f"{namespace}/{metadata['name']}"
             intended = ResourceIntended(
                 kind=DAEMONSET,
@@ -139,17 +138,12 @@ class Drivers:
         settings = self.deployment.settings
         name = object_name(self.deployment.job_name, "nvidia-smi")
         order = self.deployment.order(context.run_id, context.leg, context.plan, "", self.clock())
-        wanted: list[JsonObject] = [to_json(each) for each in tolerations(placement)]
         pod = smoke_pod(
             name,
             cluster.namespace,
             self.deployment.image,
-            gpus=placement.gpus,
             labels=order.labels,
-            tolerations=wanted,
-            node_selector=placement.node_selector,
-            runtime_class=placement.runtime_class,
-            pull_secret=placement.pull_secret,
+            placement=placement,
         )
         intended = ResourceIntended(
             kind=POD,

@@ -11,6 +11,7 @@ from core.errors import WorkError
 from core.kube.cluster import Access, Cluster, JsonObject
 from core.kube.errors import ClusterError, ConflictError, NotFoundError
 from core.kube.objects import KEEPER_CONTAINER, run_selector
+from core.kube.reading import container_statuses, mapping, name_of, objects, words
 from core.kube.transfer import TransferError, release
 from core.run.view import ResourceView
 
@@ -47,7 +48,7 @@ class WorkloadHand:
             # By label: after a kill it is not known whether it was created, and what has its name
             # may be another run's.
             for each in await _listed(cluster, collection, run_selector(self.run_id)):
-                if _name(each) == name and kind == JOB:
+                if name_of(each) == name and kind == JOB:
                     path = f"{collection}/{name}"
                     await _delete(cluster, path, _uid(each), propagation="Background")
             await self._delete_pods(cluster, kind, name)
@@ -63,8 +64,8 @@ class WorkloadHand:
             selector = run_selector(self.run_id)
             jobs = await _listed(cluster, _collection(JOB, cluster.namespace), selector)
             pods = await _listed(cluster, _collection(POD, cluster.namespace), selector)
-            left = [each for each in (jobs if kind == JOB else pods) if _name(each) == name]
-            left += [pod for pod in pods if kind == JOB and _label(pod, "job-name") == name]
+            left = [each for each in (jobs if kind == JOB else pods) if name_of(each) == name]
+            left += [pod for pod in pods if kind == JOB and _job_of(pod) == name]
             if left:
                 return None
             return (
@@ -81,18 +82,18 @@ class WorkloadHand:
             left = [
                 pod
                 for pod in await _listed(cluster, pods, run_selector(self.run_id))
-                if _name(pod) == name or (kind == JOB and _label(pod, "job-name") == name)
+                if name_of(pod) == name or (kind == JOB and _job_of(pod) == name)
             ]
             if not left:
                 return
             for pod in left:
-                path, since = f"{pods}/{_name(pod)}", asked.get(_name(pod))
+                path, since = f"{pods}/{name_of(pod)}", asked.get(name_of(pod))
                 if _has_ended(pod) or (since is not None and now() - since > _FORCE_AFTER_S):
                     # Its containers have ended, or the node was to kill them long ago; what is
                     # waited for is only the node's word.
                     await _delete(cluster, path, _uid(pod), grace_s=0)
                 elif since is None:
-                    asked[_name(pod)] = now()
+                    asked[name_of(pod)] = now()
                     await _let_go(cluster, pod)
                     await _delete(cluster, path, _uid(pod), grace_s=_GRACE_S)
             await asyncio.sleep(_LOOK_EVERY_S)
@@ -161,20 +162,15 @@ async def _delete(
 
 async def _let_go(cluster: Cluster, pod: JsonObject) -> None:
     """Tell the keeper that nobody wants its results, so that it does not hold the pod."""
-    if any(each.get("name") == KEEPER_CONTAINER for each in _containers(pod)):
+    if any(words(each, "name") == KEEPER_CONTAINER for each in container_statuses(pod)):
         with contextlib.suppress(ClusterError, TransferError, TimeoutError):
             async with asyncio.timeout(_RELEASE_PATIENCE_S):
-                await release(cluster, _name(pod), patience_s=_RELEASE_PATIENCE_S)
-
-
-def _containers(pod: JsonObject) -> list[JsonObject]:
-    found = (pod.get("status") or {}).get("containerStatuses")
-    return found if isinstance(found, list) else []
+                await release(cluster, name_of(pod), patience_s=_RELEASE_PATIENCE_S)
 
 
 def _has_ended(pod: JsonObject) -> bool:
-    states = [each.get("state") or {} for each in _containers(pod)]
-    return bool(states) and all(state.get("terminated") for state in states)
+    statuses = container_statuses(pod)
+    return bool(statuses) and all(mapping(each, "state", "terminated") for each in statuses)
 
 
 async def _exists(cluster: Cluster, path: str, uid: str) -> bool:
@@ -187,17 +183,12 @@ async def _exists(cluster: Cluster, path: str, uid: str) -> bool:
 
 async def _listed(cluster: Cluster, path: str, selector: str) -> list[JsonObject]:
     answer = await cluster.request("GET", path, query={"labelSelector": selector})
-    items = answer.get("items")
-    return items if isinstance(items, list) else []
-
-
-def _name(thing: JsonObject) -> str:
-    return str((thing.get("metadata") or {}).get("name") or "")
+    return objects(answer, "items")
 
 
 def _uid(thing: JsonObject) -> str:
-    return str((thing.get("metadata") or {}).get("uid") or "")
+    return words(thing, "metadata", "uid")
 
 
-def _label(thing: JsonObject, key: str) -> str:
-    return str(((thing.get("metadata") or {}).get("labels") or {}).get(key) or "")
+def _job_of(pod: JsonObject) -> str:
+    return words(pod, "metadata", "labels", "job-name")

@@ -41,10 +41,12 @@ class Image:
         assert settings.image is not None
 
         def report(part: Part) -> None:
+            # "step 3/15", "layer 0a1b2c3d4e5f"
+            kind, _, name = part.name.rpartition(" ")
             context.emit(
                 PartChanged(
-                    kind="image",
-                    name=part.name,
+                    kind=kind or "image",
+                    name=name,
                     state=part.state,
                     detail=_short(part.detail),
                     done=part.done,

@@ -11,6 +11,7 @@ import pytest
 
 from core.kube.cluster import Access, Cluster, JsonObject
 from core.kube.errors import DeniedError, NotFoundError
+from core.kube.objects import Placement
 from core.kube.reason import Reason
 from core.kube.smoke import (
     DriverFound,
@@ -19,7 +20,7 @@ from core.kube.smoke import (
     run_smoke,
     smoke_pod,
 )
-from tests.cluster_kit import SMALL_IMAGE, TOLERATE_ALL
+from tests.cluster_kit import SMALL_IMAGE
 from tests.core.kube.stand_in import StandIn
 from tests.core.kube.stand_in_pods import Pod
 
@@ -102,19 +103,21 @@ def test_what_nvidia_smi_complains_of_is_said(text: str, words: str) -> None:
     assert raised.value.remedy
 
 
-def a_pod(namespace: str = "default", image: str = "registry/bench:1", **more: Any) -> JsonObject:
+def a_pod(
+    namespace: str = "default", image: str = "registry/bench:1", gpus: int = 1, **where: Any
+) -> JsonObject:
     return smoke_pod(
         "gpubench-smoke",
         namespace,
         image,
-        **{"gpus": 1, "labels": {"gpubench-tui/run": "r1"}, **more},
+        labels={"gpubench-tui/run": "r1"},
+        placement=Placement(gpus, **where),
     )
 
 
 def test_the_pod_is_as_restricted_as_the_job() -> None:
     pod = a_pod(
         node_selector={"accelerator": "t4"},
-        tolerations=[{"key": "nvidia.com/gpu", "operator": "Exists"}],
         runtime_class="nvidia",
         pull_secret="registry",
     )
@@ -127,6 +130,7 @@ def test_the_pod_is_as_restricted_as_the_job() -> None:
         "runAsNonRoot": True,
         "runAsUser": 10001,
         "runAsGroup": 10001,
+        "fsGroup": 10001,
         "seccompProfile": {"type": "RuntimeDefault"},
     }
     assert container["securityContext"] == {
@@ -315,7 +319,7 @@ async def test_on_a_real_cluster_a_container_without_the_driver_says_so_and_is_g
     real_cluster_access: Access, real_namespace: str
 ) -> None:
     access = replace(real_cluster_access, namespace=real_namespace)
-    body = a_pod(real_namespace, SMALL_IMAGE, gpus=0, tolerations=TOLERATE_ALL)
+    body = a_pod(real_namespace, SMALL_IMAGE, gpus=0)
     async with Cluster(access) as cluster:
         with pytest.raises(SmokeError, match="the container has no nvidia-smi"):
             await run_smoke(cluster, body, on_reason=ignore, deadline_s=60)
