@@ -155,7 +155,12 @@ class Drivers:
 
         def tell(reason: Reason) -> None:
             context.emit(
-                PartChanged(kind="pod", name=name, state="waiting", detail=reason.sentence)
+                PartChanged(
+                    kind="pod",
+                    name=name,
+                    state="waiting",
+                    detail=reason.sentence.removeprefix(f"Pod {name} "),
+                )
             )
 
         context.emit(PartChanged(kind="pod", name=name, state="working", detail="runs nvidia-smi"))

@@ -23,6 +23,7 @@ from core.kube.objects import (
     to_yaml,
 )
 from core.kube.observing import Observation, observing
+from core.kube.reason import Reason
 from core.kube.transfer import collect, release
 from core.kube.waiting import why_waiting
 from core.run.events import (
@@ -41,6 +42,7 @@ from core.targets.words import SOURCE, BenchmarkWords
 
 MANIFEST_FILE = "job.yaml"
 _LAST_LINES = 3
+_GONE = Reason("deleted", "The pod is gone.", "gpubench-tui --no-ui rerun measures again.", False)
 # After the pod's end its log may still hold lines that were not read yet.
 _DRAIN_S = 5.0
 # Within the pod's grace period, and within what a person waits after Ctrl-C.
@@ -131,7 +133,7 @@ class _Attempt:
                     reason = why_waiting(self.seen.job, self.seen.pod, self.seen.events)
                     self._tell_waiting(reason.sentence if reason else "waits for its pod")
                     if reason is not None and reason.hopeless:
-                        raise StageError(reason.sentence, reason.remedy)
+                        raise self._failure(reason)
         except TimeoutError:
             why = reason.sentence if reason else "Nobody said why."
             raise StageError(
@@ -233,7 +235,7 @@ class _Attempt:
                 self._tell("pod", self.deployment.pod, "failed", ending.sentence)
                 # Not all nodes say how a container of a deleted pod ended before all have ended,
                 # and the keeper waits for us.
-                raise StageError(self._with_last_lines(ending.sentence), ending.remedy)
+                raise self._failure(ending)
 
     def _conclude(self, words: BenchmarkWords) -> str:
         terminated: JsonObject = self.seen.terminated(BENCHMARK_CONTAINER) or {}
@@ -242,7 +244,7 @@ class _Attempt:
         ending = why_ended(self.seen.pod, BENCHMARK_CONTAINER, self.seen.events, self.seen.job)
         if ending is not None and not (words.explained and ending.kind == "failed"):
             self._tell("pod", pod, "failed", ending.sentence)
-            raise StageError(self._with_last_lines(ending.sentence), ending.remedy)
+            raise self._failure(ending)
         try:
             # Nodes lose the end of a log now and then; whether the results are whole is seen there.
             if status == 0 and not words.explained:
@@ -260,20 +262,22 @@ class _Attempt:
         seen = self.seen
         if seen.was_there and seen.pod is None:
             ending = why_ended(None, BENCHMARK_CONTAINER, seen.events, seen.job)
-            sentence = ending.sentence if ending else "The pod is gone."
-            raise StageError(
-                self._with_last_lines(sentence), ending.remedy if ending else "Run it again."
-            )
+            raise self._failure(ending or _GONE)
         if seen.pod is not None and (seen.pod.get("status") or {}).get("phase") == "Failed":
             ending = why_ended(seen.pod, BENCHMARK_CONTAINER, seen.events, seen.job)
             if ending is not None and seen.terminated(BENCHMARK_CONTAINER) is None:
                 self._tell("pod", seen.pod_name, "failed", ending.sentence)
-                raise StageError(self._with_last_lines(ending.sentence), ending.remedy)
+                raise self._failure(ending)
 
-    def _with_last_lines(self, sentence: str) -> str:
-        if not self.last_lines:
-            return sentence
-        return f"{sentence} Its last lines: {' | '.join(self.last_lines)}"
+    def _failure(self, reason: Reason) -> StageError:
+        """Return the error for a reason, with the benchmark's last lines and this run's name."""
+        sentence = reason.sentence
+        if self.last_lines:
+            sentence += f" Its last lines: {' | '.join(self.last_lines)}"
+        command = "gpubench-tui --no-ui rerun"
+        return StageError(
+            sentence, reason.remedy.replace(command, f"{command} {self.context.run_id}")
+        )
 
     def _tell_waiting(self, why: str) -> None:
         pod = self.seen.pod_name
@@ -284,6 +288,9 @@ class _Attempt:
             self._tell("pod", pod, "waiting", why)
 
     def _tell(self, kind: str, name: str, state: str, detail: str) -> None:
+        # The sentences name the object too, and so does every place that shows a part.
+        for prefix in (f"Pod {name} ", f"Job {name} "):
+            detail = detail.removeprefix(prefix)
         if self.said.get((kind, name)) == (state, detail):
             return
         self.said[kind, name] = (state, detail)
