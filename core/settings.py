@@ -124,12 +124,13 @@ class Settings(Record):
     """kubernetes: added to the Job's name and to the results' folder, so that several runs of one
     leg can stand side by side."""
     job_minutes: int | None = Field(default=None, ge=1, le=10080)
-    """kubernetes: the Job's hard end. Default: three times what the plan takes, and 10 more."""
+    """kubernetes: how long the benchmark may take in its pod. Default: three times what the plan
+    takes, and 10 more."""
     hold_minutes: int = Field(default=30, ge=1, le=1440)
     """kubernetes: how long the pod keeps results that could not be collected."""
     keep: Literal["nothing", "failed", "everything"] = "nothing"
-    """kubernetes: what stays on the cluster when the run ends: nothing, the Job if it failed, or
-    everything until its TTL."""
+    """kubernetes: what stays on the cluster when the run ends by itself: nothing, the Job if it
+    failed, or everything until its TTL. A run that is stopped leaves nothing."""
     results_dir: Folder = Path("results")
     """Where results go, relative to the working directory."""
     state_dir: Folder = Path("~/.local/state/gpubench-tui")

@@ -112,7 +112,10 @@ def real_cluster_access() -> Iterator[Access]:
         pytest.skip(why)
     was_up = tools.is_up()
     if not was_up:
-        tools.up()
+        try:
+            tools.up()
+        except (RuntimeError, subprocess.SubprocessError) as error:
+            pytest.skip(f"the cluster kit does not come up here: {error}")
     try:
         admin = tools.kubeconfig("admin")
         yield Access(str(admin), _current_context(admin), "default")

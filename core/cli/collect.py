@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from core.cli.opening import open_journal, settings_of
-from core.cli.output import Output
+from core.cli.output import Output, outliving_the_terminal
 from core.cli.parser import Options
 from core.errors import ExitCode, InputError
 from core.run.process import utc_now
@@ -36,9 +36,10 @@ def execute(options: Options) -> int:
 
         settings = settings_of_run(journal, run)
         take = Output(options).take
-        asyncio.run(Collecting(journal, run, settings, utc_now, take).execute())
-        if settings.keep == "everything":
-            return ExitCode.DONE
-        hands = hands_of(journal, run)
-        finished = asyncio.run(Teardown(journal, run, utc_now, hands=hands, take=take).execute())
+        with outliving_the_terminal():
+            asyncio.run(Collecting(journal, run, settings, utc_now, take).execute())
+            if settings.keep == "everything":
+                return ExitCode.DONE
+            teardown = Teardown(journal, run, utc_now, hands=hands_of(journal, run), take=take)
+            finished = asyncio.run(teardown.execute())
     return ExitCode.CLEANUP_INCOMPLETE if finished.left else ExitCode.DONE

@@ -15,7 +15,7 @@ def execute(options: Options) -> int:
     with open_journal(settings_of(options)) as journal:
         run = journal.run(options.run)
         try:
-            return follow_to_end(journal, run.id, display_for(options), stop_on_interrupt=False)
+            return follow_to_end(journal, run.id, display_for(options))
         except KeyboardInterrupt:
             print(
                 f"Detached; the run goes on: gpubench-tui --no-ui follow {run.id}",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
+from collections.abc import Iterator
 
 from core.cli.following import Plain, Silent
 from core.cli.parser import Options
@@ -28,6 +31,16 @@ class Output:
             self._display.show(event)
         except OSError:
             _to_nowhere(2)
+
+
+@contextlib.contextmanager
+def outliving_the_terminal() -> Iterator[None]:
+    """Go on when the terminal goes away: half a teardown must not be left standing."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def _to_nowhere(descriptor: int) -> None:

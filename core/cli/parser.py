@@ -46,7 +46,7 @@ RUN_FLAGS = {
     "install_drivers": "gke-cos, gke-ubuntu or a DaemonSet manifest (file or https)",
     "name_suffix": "added to the Job's name and to the results' folder",
     "start_minutes": "how long to wait for drivers and for the pod (default: 20)",
-    "job_minutes": "the Job's hard end (default: by the plan)",
+    "job_minutes": "how long the benchmark may take (default: by the plan)",
     "hold_minutes": "how long the pod keeps uncollected results (default: 30)",
     "keep": "what stays on the cluster: nothing, failed or everything",
 }

@@ -6,7 +6,7 @@ import os
 
 from core.cli.opening import open_journal, settings_of
 from core.cli.parser import Options
-from core.cli.starting import see_through, start_run
+from core.cli.starting import start_all
 from core.errors import ExitCode, SettingsError
 from core.settings import Settings
 from core.targets.planning import plan_of
@@ -25,7 +25,7 @@ def execute(options: Options) -> int:
                 plan, _note = plan_of(each, journal)
                 print(_manifest(each, plan), end="")
             return ExitCode.DONE
-        return see_through(journal, [start_run(each, journal) for each in wanted], options)
+        return start_all(wanted, journal, options)
 
 
 def _each(settings: Settings, label: str) -> list[Settings]:

@@ -5,11 +5,19 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from benchmark.plan import Plan
-from core.cli.following import display_for, follow_to_end
+from core.cli.following import (
+    Plain,
+    Silent,
+    Stopper,
+    display_for,
+    follow_to_end,
+    interrupts_to,
+)
 from core.cli.parser import Options, run_arguments
+from core.errors import ProblemError, WorkError
 from core.run.journal import Journal, Run
 from core.run.launch import NewRun, create_run, start_process
 from core.run.process import utc_now
@@ -56,19 +64,60 @@ def start_run(settings: Settings, journal: Journal, plan: Plan | None = None) ->
     return run, process
 
 
-def see_through(journal: Journal, started: Sequence[Started], options: Options) -> int:
-    """Follow runs to their ends, one after the other, and return the first exit code that is not
-    0; with --detach print their ids and return at once.
+def start_all(
+    wanted: Sequence[Settings], journal: Journal, options: Options, plan: Plan | None = None
+) -> int:
+    """Start a run of each settings and follow them to their ends, one after the other; Ctrl-C stops
+    all of them. Returns the first exit code that is not 0; with --detach prints their ids and
+    returns 0 at once.
+
+    Raises:
+        ProblemError: see :func:`start_run`; runs that had started by then go on, and are named.
     """
     if options.detach:
-        for run, process in started:
-            print(run.id)
+        for run, process in _started(wanted, journal, plan):
+            print(run.id, flush=True)
             # The process is left alone on purpose; Popen would complain.
             process.returncode = 0
         return 0
+    words = Silent() if options.quiet else Plain()
+    stopper = Stopper(journal, words.say)
+    begun: list[Started] = []
+    with interrupts_to(stopper):
+        for run, process in _started(wanted, journal, plan):
+            begun.append((run, process))
+            stopper.take(run.id)
+            if len(wanted) > 1:
+                words.say(f"Run {run.id} has started.")
+            if stopper.asked:
+                break
+        return _followed(begun, journal, options, stopper)
+
+
+def _started(wanted: Sequence[Settings], journal: Journal, plan: Plan | None) -> Iterator[Started]:
+    begun: list[str] = []
+    for settings in wanted:
+        try:
+            run, process = start_run(settings, journal, plan)
+        except ProblemError as problem:
+            if not begun:
+                raise
+            raise WorkError(
+                f"{problem.sentence} Runs that had started before go on: {', '.join(begun)}.",
+                f"{problem.remedy} gpubench-tui --no-ui stop RUN stops one, follow RUN shows it.",
+            ) from problem
+        begun.append(run.id)
+        yield run, process
+
+
+def _followed(
+    started: Sequence[Started], journal: Journal, options: Options, stopper: Stopper
+) -> int:
     codes = []
     for run, process in started:
-        codes.append(follow_to_end(journal, run.id, display_for(options), stop_on_interrupt=True))
+        display = display_for(options)
+        stopper.say = display.say
+        codes.append(follow_to_end(journal, run.id, display))
         # Its last event is in the journal before STATUS.md is written.
         process.wait()
     return next(filter(None, codes), 0)

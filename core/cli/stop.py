@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from core.cli.following import has_to_remove, teardown_command
 from core.cli.opening import open_journal, settings_of
 from core.cli.parser import Options
 from core.errors import WorkError
+from core.run.journal import Journal, Run
 from core.run.process import utc_now
-from core.run.stopping import STOP_PATIENCE_S, ask_to_end, process_of
+from core.run.stopping import STOP_PATIENCE_S, ask_to_end, ended, process_of
+
+_REMOVING_PATIENCE_S = 180.0
 
 
 def execute(options: Options) -> int:
@@ -19,11 +23,36 @@ def execute(options: Options) -> int:
         if journal.state_now(run, utc_now()).ended:
             print(f"Run {run.id} has ended already.", file=sys.stderr)
             return 0
-        process = process_of(run)
-        if asyncio.run(ask_to_end(process)):
-            print(f"Run {run.id} has ended.", file=sys.stderr)
-            return 0
-    raise WorkError(
-        f"Run {run.id} was asked to stop and has not ended in {STOP_PATIENCE_S:.0f} s.",
+        stop(journal, run)
+    print(f"Run {run.id} has ended.", file=sys.stderr)
+    return 0
+
+
+def stop(
+    journal: Journal,
+    run: Run,
+    patience_s: float = STOP_PATIENCE_S,
+    removing_patience_s: float = _REMOVING_PATIENCE_S,
+) -> None:
+    """Ask a run's process to end and wait ``patience_s`` for it; ``removing_patience_s`` in all
+    where it has to remove what it created.
+
+    Raises:
+        WorkError: it did not end in time, is none of this machine or another user's.
+    """
+    process = process_of(run)
+    if asyncio.run(ask_to_end(process, patience_s)):
+        return
+    waited_s, remedy = (
+        patience_s,
         f"kill -9 {process.pid} ends it; what it had stays in its folder.",
+    )
+    if has_to_remove(journal, run.id):
+        print(f"Run {run.id} is removing what it created ...", file=sys.stderr)
+        waited_s = removing_patience_s
+        if asyncio.run(ended(process, waited_s - patience_s)):
+            return
+        remedy = f"{teardown_command(run.id)} ends it and removes what it created."
+    raise WorkError(
+        f"Run {run.id} was asked to stop and has not ended in {waited_s:.0f} s.", remedy
     )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import sys
 
 from core.cli.opening import open_journal, settings_of
-from core.cli.output import Output
+from core.cli.output import Output, outliving_the_terminal
 from core.cli.parser import Options
 from core.errors import ExitCode, InputError
 from core.run.process import utc_now
@@ -28,12 +27,8 @@ def execute(options: Options) -> int:
             _print_plan(plan, options.format)
             return ExitCode.DONE
         _demand_confirmation(plan, options.yes)
-        # A terminal that goes away must not leave half of it standing.
-        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        try:
+        with outliving_the_terminal():
             finished = asyncio.run(teardown.execute())
-        finally:
-            signal.signal(signal.SIGHUP, before)
     return ExitCode.CLEANUP_INCOMPLETE if finished.left else ExitCode.DONE
 
 

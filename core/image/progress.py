@@ -76,8 +76,6 @@ class Progress:
         """What went wrong, in the engine's words."""
         self.digest: str | None = None
         """Of the pushed manifest."""
-        self.built: str | None = None
-        """Identity of the built image."""
 
     @property
     def step(self) -> str:
@@ -119,7 +117,6 @@ class Progress:
     def _take_result(self, result: object) -> None:
         if isinstance(result, dict):
             self.digest = result.get("Digest") or self.digest
-            self.built = result.get("ID") or self.built
 
     def _take_output(self, text: str) -> None:
         *lines, self._unfinished_line = (self._unfinished_line + text).split("\n")

@@ -37,6 +37,15 @@ _BUILDERS_OWN = re.compile(r" ---> |Step \d+/\d+ : |Removing intermediate contai
 _ENDED = re.compile(r"returned a non-zero code: (\d+)")
 
 
+def login_remedy(name: str) -> str:
+    """Return how to log in to the registry of ``name`` (REGISTRY/REPOSITORY)."""
+    return (
+        f"Log in with docker login {name.partition('/')[0]}, or push it with a login of its own: "
+        f"gpubench-tui --no-ui image push --image {name} --registry-user NAME "
+        "--registry-password-stdin."
+    )
+
+
 def push_problem(said: str, reference: ImageReference) -> ImageError:
     """Return what the engine's words mean for a push."""
     words = said.rstrip(".")[:300]
@@ -50,8 +59,8 @@ def push_problem(said: str, reference: ImageReference) -> ImageError:
     if _DENIED.search(said):
         return RefusedError(
             f"{reference.domain} does not let {reference.name} be pushed ({words}).",
-            f"Log in as somebody who may (docker login {reference.domain}, or --registry-user with "
-            "--registry-password-stdin), and see that the repository exists.",
+            f"{login_remedy(reference.name)} Otherwise see that the repository exists and that "
+            "this login may push to it.",
         )
     if _UNREACHABLE.search(said):
         return RegistryError(

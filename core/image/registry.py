@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import re
@@ -23,6 +24,7 @@ from core.image.errors import (
     RegistryError,
 )
 from core.image.reference import DOCKER_HUB, ImageReference, is_loopback
+from core.image.refusals import login_remedy
 from core.text import harmless
 
 if TYPE_CHECKING:
@@ -174,9 +176,19 @@ class Registry:
         answer = await self._ask("POST", path, scope)
         if answer.status_code >= 400:
             raise self.refusal(reference, answer.status_code, _words(answer))
-        if location := answer.headers.get("Location"):
-            # The registry ends a forgotten upload by itself, so that its answer does not matter.
-            await self._send("DELETE", str(answer.url.join(location)), scope)
+        await self._give_up(answer, scope)
+
+    async def _give_up(self, answer: httpx.Response, scope: str) -> None:
+        import httpx
+
+        # The registry ends a forgotten upload by itself: what comes of this does not matter.
+        with contextlib.suppress(httpx.HTTPError, httpx.InvalidURL, ValueError):
+            upload = answer.url.join(answer.headers.get("Location", ""))
+            # The credentials are for the registry alone, wherever it may point.
+            if _origin(upload) == _origin(httpx.URL(self._address)):
+                await self._client.delete(
+                    upload, headers=self._headers(scope), follow_redirects=False
+                )
 
     def refusal(self, reference: ImageReference, status: int, said: str) -> ImageError:
         """Return what an HTTP status, and the registry's words, mean for a push or pull."""
@@ -186,8 +198,7 @@ class Registry:
                 return RefusedError(
                     f"{self._domain} does not accept the credentials for {reference.name} "
                     f"(401{words}).",
-                    f"Log in with docker login {self._domain}, or give --registry-user and "
-                    "--registry-password-stdin.",
+                    login_remedy(reference.name),
                 )
             case 404:
                 return NoRepositoryError(
@@ -263,8 +274,7 @@ class Registry:
             raise RefusedError(
                 f"{self._domain} does not accept the credentials "
                 f"({answer.status_code} from {harmless(parts.netloc)}).",
-                f"Log in with docker login {self._domain}, or give --registry-user and "
-                "--registry-password-stdin.",
+                login_remedy(f"{self._domain}/{scope.split(':')[1]}"),
             )
         try:
             document = answer.json() if answer.status_code < 400 else {}
@@ -293,10 +303,11 @@ class Registry:
         return await self._patiently("GET", realm, params=about, auth=basic)
 
     async def _send(self, method: str, address: str, scope: str) -> httpx.Response:
-        headers = {"Accept": _ACCEPT}
-        if authorization := self._authorizations.get(scope):
-            headers["Authorization"] = authorization
-        return await self._patiently(method, address, headers=headers)
+        return await self._patiently(method, address, headers=self._headers(scope))
+
+    def _headers(self, scope: str) -> dict[str, str]:
+        authorization = self._authorizations.get(scope)
+        return {"Accept": _ACCEPT} | ({"Authorization": authorization} if authorization else {})
 
     async def _patiently(self, method: str, address: str, **options: Any) -> httpx.Response:
         """Send a request, again while the registry is away or asks for patience."""
@@ -327,6 +338,11 @@ class Registry:
             "See that its name is right, that it runs, and that this machine's network and "
             "certificates lead to it; then try again.",
         )
+
+
+def _origin(address: httpx.URL) -> tuple[str, str, int | None]:
+    # A scheme's usual port is None.
+    return address.scheme, address.host, address.port
 
 
 def _challenges(headers: list[str]) -> dict[str, dict[str, str]]:

@@ -23,6 +23,8 @@ from core.text import harmless
 
 COLLECTING = ".collecting"
 """Where below the destination half-done work lies."""
+OURS = frozenset({COLLECTING, "deployment.log", "STATUS.md", "job.yaml"})
+"""What is written beside the results here: no pod may."""
 MOST_BYTES = 8 << 30
 MOST_FILES = 100_000
 _CHUNK = 1 << 18
@@ -167,7 +169,7 @@ class _Bounded:
 def _path(value: Any) -> str:
     path = PurePosixPath(value)
     good = value == str(path) and value != "." and not path.is_absolute()
-    if not good or ".." in path.parts or path.parts[0] == COLLECTING or "\0" in value:
+    if not good or ".." in path.parts or path.parts[0] in OURS or "\0" in value:
         raise ValueError(f"{value!r} is no name for a result")
     return str(path)
 

@@ -17,16 +17,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from core.kube.errors import (
-    ClusterError,
-    ConflictError,
-    DeniedError,
-    ExpiredError,
-    NotFoundError,
-    UnreachableError,
-)
+from core.kube.errors import ClusterError, DeniedError, KubeconfigError
 from core.kube.login import log_in
-from core.text import harmless
+from core.kube.refusals import TemporaryError, Who, message_of, refusal, unreachable
 
 if TYPE_CHECKING:
     import aiohttp
@@ -41,8 +34,8 @@ _REQUEST_TIMEOUT_S = 30.0
 _STREAM_TIMEOUT_S = 86400.0
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
-_TEMPORARY = frozenset({429, 500, 502, 503, 504})
 _LOGIN_AGAIN_AFTER_S = 10.0
+_FAREWELL_S = 0.5
 
 _Answer = TypeVar("_Answer")
 
@@ -80,6 +73,8 @@ class Cluster:
         # The client's own code is only partly typed.
         self._api: Any = None
         self._logged_in_at = 0.0
+        self._logins = 0
+        self._logging_in = asyncio.Lock()
 
     @property
     def namespace(self) -> str:
@@ -90,7 +85,8 @@ class Cluster:
         # 1 s to import: only who talks to a cluster pays for it.
         from kubernetes.aio.client import ApiClient, Configuration
 
-        configuration = Configuration()
+        # Else an address that is missing would be the client's own default, this machine.
+        configuration = Configuration(host="")
         await self._log_in(configuration)
         self.server = configuration.host
         self._api = ApiClient(configuration=configuration)
@@ -190,6 +186,8 @@ class Cluster:
         async def once() -> aiohttp.ClientWebSocketResponse:
             _method, url, headers, *_ = await self._serialized("GET", path, query, None, "")
             session = self._session()
+            # The client passes these only with requests of its own.
+            configuration = self._api.configuration
             try:
                 async with asyncio.timeout(_REQUEST_TIMEOUT_S):
                     return await session.ws_connect(
@@ -199,11 +197,18 @@ class Cluster:
                         protocols=("v4.channel.k8s.io",),
                         max_msg_size=0,
                         heartbeat=20.0,
+                        # One that has fallen silent does not answer a farewell either.
+                        timeout=aiohttp.ClientWSTimeout(ws_close=_FAREWELL_S),
+                        proxy=configuration.proxy,
+                        proxy_headers=configuration.proxy_headers,
+                        server_hostname=configuration.tls_server_name,
                     )
             except aiohttp.WSServerHandshakeError as error:
                 # The client keeps the answer's status only.
                 said = f"running a command in pod {pod}: HTTP status {error.status}"
-                raise self._refusal(error.status, said, "GET", path, error.headers or {}) from error
+                raise refusal(
+                    self._who(), error.status, said, f"GET {path}", error.headers or {}
+                ) from error
 
         socket = await self._patiently(once, patience_s)
         try:
@@ -221,16 +226,17 @@ class Cluster:
         pause = _FIRST_PAUSE_S
         while True:
             asked_pause = 0.0
+            login = self._logins
             try:
                 return await once()
-            except _TemporaryError as error:
+            except TemporaryError as error:
                 asked_pause, problem = error.pause_s, error.problem
             except DeniedError as error:
-                if not await self._log_in_again(error):
+                if not await self._log_in_again(error, login):
                     raise
                 continue
             except (TimeoutError, OSError, aiohttp.ClientError) as error:
-                problem = self._unreachable(error)
+                problem = unreachable(self._who(), error)
                 if isinstance(error, aiohttp.ClientConnectorCertificateError):
                     raise problem from error
             # Full jitter: many clients that were thrown out together must not come back together.
@@ -284,74 +290,41 @@ class Cluster:
         return session
 
     async def _log_in(self, configuration: Any) -> None:
-        await log_in(self.access.kubeconfig, self.access.context, configuration)
-        self._logged_in_at = self._monotonic()
+        try:
+            await log_in(self.access.kubeconfig, self.access.context, configuration)
+        finally:
+            # One that fails counts too: else all who wait for it would fail it in turn.
+            self._logged_in_at = self._monotonic()
+        self._logins += 1
 
-    async def _log_in_again(self, error: DeniedError) -> bool:
-        """Read the kubeconfig again when a token may have ended; return whether to try again."""
+    async def _log_in_again(self, error: DeniedError, login: int) -> bool:
+        """Read the kubeconfig again when a token may have ended; return whether to try again.
+        ``login`` is the number of the one that the refused request was sent with.
+        """
         if error.status != 401 or self._api is None:
             return False
-        if self._monotonic() - self._logged_in_at < _LOGIN_AGAIN_AFTER_S:
-            return False
-        await self._log_in(self._api.configuration)
+        async with self._logging_in:
+            if login != self._logins:
+                # Another request has logged in while this one was under way.
+                return True
+            if self._monotonic() - self._logged_in_at < _LOGIN_AGAIN_AFTER_S:
+                return False
+            try:
+                await self._log_in(self._api.configuration)
+            except KubeconfigError as problem:
+                # It was good when work began: what fails now is the work, not the input.
+                raise DeniedError(problem.sentence, problem.remedy, status=401) from problem
         return True
+
+    def _who(self) -> Who:
+        return Who(self.server, self.access.context)
 
     def _raise_for_status(
         self, answer: aiohttp.ClientResponse, text: str, method: str, path: str
     ) -> None:
         if answer.status >= 400:
-            raise self._refusal(
-                answer.status, _message(text) or answer.reason or "", method, path, answer.headers
-            )
-
-    def _refusal(
-        self, status: int, message: str, method: str, path: str, headers: Mapping[str, str]
-    ) -> Exception:
-        said = harmless(message).strip().rstrip(".") or f"HTTP status {status}"
-        if status in _TEMPORARY:
-            problem = UnreachableError(
-                f"The API server {self.server} cannot serve requests now ({status}: {said}).",
-                "Try again when it is well; what was created is in the journal.",
-            )
-            return _TemporaryError(problem, _retry_after(headers))
-        match status:
-            case 401:
-                return DeniedError(
-                    f"The API server {self.server} does not accept the credentials of context "
-                    f"{self.access.context} (401: {said}).",
-                    "Log in again, as for kubectl, and see that this machine's clock is right.",
-                    status=status,
-                )
-            case 403:
-                return DeniedError(
-                    f"Context {self.access.context} may not do this: {said}.",
-                    "gpubench-tui --no-ui permissions prints the Role that is needed.",
-                    status=status,
-                )
-            case 404:
-                return NotFoundError(f"{method} {path}: {said}.")
-            case 409:
-                return ConflictError(f"{method} {path}: {said}.")
-            case 410:
-                return ExpiredError(f"{method} {path}: {said}.")
-        return ClusterError(f"The API server {self.server} refused {method} {path}: {said}.")
-
-    def _unreachable(self, error: Exception) -> UnreachableError:
-        reason = harmless(_last_line(error))
-        return UnreachableError(
-            f"The API server {self.server} of context {self.access.context} cannot be reached: "
-            f"{reason}.",
-            "See that the cluster runs and that this machine's network and VPN lead to it.",
-        )
-
-
-class _TemporaryError(Exception):
-    """The server asks to be asked again."""
-
-    def __init__(self, problem: UnreachableError, pause_s: float) -> None:
-        super().__init__(str(problem))
-        self.problem = problem
-        self.pause_s = pause_s
+            said = message_of(text) or answer.reason or ""
+            raise refusal(self._who(), answer.status, said, f"{method} {path}", answer.headers)
 
 
 class _Closing:
@@ -362,25 +335,3 @@ class _Closing:
 
     async def aclose(self) -> None:
         self._answer.release()
-
-
-def _retry_after(headers: Mapping[str, str]) -> float:
-    try:
-        return max(0.0, min(float(headers.get("Retry-After", "0")), 120.0))
-    except ValueError:
-        # An HTTP date: the server's clock may not be ours, so our own pauses must do.
-        return 0.0
-
-
-def _message(text: str) -> str:
-    """Return what a Status object says, else the beginning of the body."""
-    try:
-        document = json.loads(text)
-    except ValueError:
-        return text.strip()[:300]
-    return str(document.get("message") or "") if isinstance(document, dict) else ""
-
-
-def _last_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[-1].strip() if lines else type(error).__name__).rstrip(".")

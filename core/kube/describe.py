@@ -71,40 +71,8 @@ async def gather(cluster: Cluster, selector: str) -> Description:
     names = sorted({words(pod, "spec", "nodeName") for pod in pods} - {""})
     unreadable: list[str] = []
     nodes = await _nodes(cluster, names, unreadable)
-    bound = asyncio.Semaphore(_EVENTS_AT_ONCE)
-
-    async def events_of(path: str, kind: str, name: str) -> list[JsonObject]:
-        fields = f"involvedObject.kind={kind},involvedObject.name={name}"
-        async with bound:
-            return await _items(cluster, path, {"fieldSelector": fields})
-
-    try:
-        of_each = await asyncio.gather(
-            *(events_of(f"{core}/events", "Job", name_of(job)) for job in jobs),
-            *(events_of(f"{core}/events", "Pod", name_of(pod)) for pod in pods),
-        )
-    except DeniedError as error:
-        unreadable.append(f"Events are not shown. {error.sentence}")
-        of_each = []
-    try:
-        # Those of nodes, which have no namespace, lie in this one.
-        of_nodes = await asyncio.gather(
-            *(events_of("/api/v1/namespaces/default/events", "Node", name) for name in names)
-        )
-    except DeniedError:
-        of_nodes = []
-    begun = min(filter(None, (_created(each) for each in (*jobs, *pods))), default=None)
-    events = [
-        *(event for found in of_each for event in found),
-        # What a node went through before says nothing of this run.
-        *(
-            event
-            for found in of_nodes
-            for event in found
-            if begun is None or (event_time(event) or begun) >= begun
-        ),
-    ]
-    return Description(namespace, jobs, pods, nodes, oldest_first(events), unreadable)
+    events = await _events(cluster, jobs, pods, names, unreadable)
+    return Description(namespace, jobs, pods, nodes, events, unreadable)
 
 
 def describe_text(description: Description, now: datetime) -> str:
@@ -166,6 +134,46 @@ async def _nodes(cluster: Cluster, names: Sequence[str], unreadable: list[str]) 
             unreadable.append(f"Nodes are not shown. {error.sentence}")
             break
     return found
+
+
+async def _events(
+    cluster: Cluster,
+    jobs: Sequence[JsonObject],
+    pods: Sequence[JsonObject],
+    nodes: Sequence[str],
+    unreadable: list[str],
+) -> list[JsonObject]:
+    """Return the events of all of these, the newest last. ``nodes`` are names."""
+    bound = asyncio.Semaphore(_EVENTS_AT_ONCE)
+
+    async def events_of(namespace: str, kind: str, name: str) -> list[JsonObject]:
+        path = f"/api/v1/namespaces/{namespace}/events"
+        fields = f"involvedObject.kind={kind},involvedObject.name={name}"
+        async with bound:
+            return await _items(cluster, path, {"fieldSelector": fields})
+
+    try:
+        of_each = await asyncio.gather(
+            *(events_of(cluster.namespace, "Job", name_of(job)) for job in jobs),
+            *(events_of(cluster.namespace, "Pod", name_of(pod)) for pod in pods),
+        )
+    except DeniedError as error:
+        unreadable.append(f"Events are not shown. {error.sentence}")
+        of_each = []
+    try:
+        # Those of nodes, which have no namespace, lie in this one.
+        of_nodes = await asyncio.gather(*(events_of("default", "Node", name) for name in nodes))
+    except DeniedError:
+        of_nodes = []
+    begun = min(filter(None, (_created(each) for each in (*jobs, *pods))), default=None)
+    # What a node went through before says nothing of this run.
+    since = [
+        event
+        for found in of_nodes
+        for event in found
+        if begun is None or (event_time(event) or begun) >= begun
+    ]
+    return oldest_first([*(event for found in of_each for event in found), *since])
 
 
 def _without_pods(description: Description) -> list[JsonObject]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from benchmark.errors import InputError, WorkError
 from core.kube.cluster import Cluster, JsonObject
 from core.kube.errors import ConflictError
+from core.kube.finishing import to_its_end
 from core.kube.permissions import SYSTEM_NAMESPACE
 from core.kube.reading import mapping, name_of, objects, texts, words
 from core.kube.reason import shown
@@ -71,6 +72,11 @@ async def driver_manifest(source: str, client: httpx.AsyncClient | None = None) 
     return _daemonsets(await asyncio.to_thread(_documents, text, source), source)
 
 
+def namespace_of(daemonset: JsonObject) -> str:
+    """Return where :func:`install` puts a DaemonSet."""
+    return words(daemonset, "metadata", "namespace") or SYSTEM_NAMESPACE
+
+
 async def install(cluster: Cluster, daemonset: JsonObject, labels: Mapping[str, str]) -> Installed:
     """Create the DaemonSet with ``labels`` added to its own; its pods' are left as they are. One
     that is there already is used as it is.
@@ -78,8 +84,7 @@ async def install(cluster: Cluster, daemonset: JsonObject, labels: Mapping[str, 
     Raises:
         ClusterError: see its classes.
     """
-    name = name_of(daemonset)
-    namespace = words(daemonset, "metadata", "namespace") or SYSTEM_NAMESPACE
+    name, namespace = name_of(daemonset), namespace_of(daemonset)
     path = f"/apis/apps/v1/namespaces/{namespace}/daemonsets"
     metadata = {
         "name": name,
@@ -94,7 +99,7 @@ async def install(cluster: Cluster, daemonset: JsonObject, labels: Mapping[str, 
         "spec": mapping(daemonset, "spec"),
     }
     try:
-        answer = await cluster.request("POST", path, body=body)
+        answer = await to_its_end(cluster.request("POST", path, body=body))
         created = True
     except ConflictError:
         answer = await cluster.request("GET", f"{path}/{name}")

@@ -72,6 +72,9 @@ class Rollout:
     """Some node offers as many GPUs as are needed."""
     reason: Reason | None
     """Why none does; None when ready."""
+    needs_a_node: bool = False
+    """None of those that are here will, as far as can be seen: an autoscaler may add one, but only
+    for a pod that waits."""
 
 
 def rollout(
@@ -95,10 +98,11 @@ def rollout(
         for node in nodes
         if isinstance(node, dict) and selector.items() <= texts(node, "metadata", "labels").items()
     ]
-    gpu_nodes = [node for node in matching if _has_gpu(node, resource)] or matching
+    gpu_nodes = [node for node in matching if _has_gpu(node, resource)]
+    recognised = bool(gpu_nodes) or _is_installed_on(matching, daemonsets)
     found = {
         name_of(node): (node, _of_node(node, pods, daemonsets, events, resource, logs or {}))
-        for node in sorted(gpu_nodes, key=name_of)
+        for node in sorted(gpu_nodes or matching, key=name_of)
     }
     drivers = tuple(
         NodeDriver(shown(name), finding.state, finding.detail, _allocatable(node, resource))
@@ -107,7 +111,12 @@ def rollout(
     if any(each.state == "ready" and each.allocatable >= needed for each in drivers):
         return Rollout(drivers, True, None)
     findings = {name: finding for name, (_, finding) in found.items()}
-    return Rollout(drivers, False, _why_none(findings, selector, needed, resource))
+    return Rollout(
+        drivers,
+        False,
+        _why_none(findings, selector, needed, resource),
+        needs_a_node=not recognised or all(each.state == "ready" for each in drivers),
+    )
 
 
 async def follow_rollout(
@@ -283,7 +292,8 @@ def _why_none(
             "no gpu",
             f"No node offers {needed} {shown(resource)}.",
             "Ask for fewer with --gpus, or use nodes with more GPUs.",
-            True,
+            # Another pool may have larger nodes, and none of them up.
+            False,
         )
     name, worst = min(findings.items(), key=lambda each: _WORST_FIRST.index(each[1].state))
     failed = sum(each.state == "failed" for each in findings.values())
@@ -291,6 +301,14 @@ def _why_none(
     return Reason(
         worst.kind, f"Node {shown(name)}: {worst.detail}{others}.", worst.remedy, worst.hopeless
     )
+
+
+def _is_installed_on(nodes: Sequence[JsonObject], daemonsets: Sequence[JsonObject]) -> bool:
+    """Return whether something installs a driver on one of the nodes: whoever set that up takes it
+    for a GPU node, although nothing of the node's own says so.
+    """
+    installers = installer_daemonsets([each for each in daemonsets if isinstance(each, dict)])
+    return any(why_not_on(node, each) is None for node in nodes for each in installers)
 
 
 def _allocatable(node: JsonObject, resource: str) -> int:

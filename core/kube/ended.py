@@ -97,20 +97,27 @@ def _status(pod: JsonObject, container: str) -> JsonObject:
 
 
 def _deadline(pod: JsonObject | None, job: JsonObject | None) -> Reason | None:
-    failed = condition(job, "Failed")
-    if words(failed, "status") == "True" and words(failed, "reason") == "DeadlineExceeded":
+    # From 1.31 on a Job has failed only when its pods have ended; until then it says that it will.
+    told = [condition(job, "Failed"), condition(job, "FailureTarget")]
+    if any(
+        words(each, "status") == "True" and words(each, "reason") == "DeadlineExceeded"
+        for each in told
+    ):
         after = whole(job, "spec", "activeDeadlineSeconds")
         what = f"Job {shown(name_of(job))}"
+        remedy = "Give it longer with --job-minutes, or measure less."
     elif words(pod, "status", "reason") == "DeadlineExceeded":
         after = whole(pod, "spec", "activeDeadlineSeconds")
         what = f"Pod {shown(name_of(pod))}"
+        # Of our pods only the one that tries the GPU has a deadline of its own.
+        remedy = "Give it longer with --start-minutes; kubectl describe pod says why it waited."
     else:
         return None
     limit = "" if after is None else f" of {after} s"
     return Reason(
         "deadline",
         f"{what} was ended by the cluster at its deadline{limit}.",
-        "Give it longer with --job-minutes, or measure less.",
+        remedy,
         True,
     )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+import traceback
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from core.kube.errors import KubeconfigError
@@ -15,32 +17,59 @@ _NO_CONTEXT = "kubectl config get-contexts lists what there is; name one with --
 _NO_LOGIN = "Log in again as for kubectl; kubectl --context {context} get pods must work."
 
 
-async def log_in(kubeconfig: str, context: str, configuration: Any) -> None:
+LIMIT_S = 60.0
+"""How long a login program may take; one that asks a person something waits for ever."""
+
+
+async def log_in(
+    kubeconfig: str, context: str, configuration: Any, *, limit_s: float = LIMIT_S
+) -> None:
     """Read the kubeconfig, run its login program if it has one, and set ``configuration``.
 
     Raises:
-        KubeconfigError: it cannot be read, lacks something, or its login program failed.
+        KubeconfigError: it cannot be read, lacks something, or its login program failed or did not
+            end within ``limit_s`` seconds.
     """
     from kubernetes.aio import config
 
     load: Any = config.load_kube_config
+    limit = asyncio.timeout(limit_s)
     with _complaints() as complaints:
-        # Else an address that is missing would be the client's own default, this machine.
-        configuration.host = ""
         try:
-            await load(
-                config_file=kubeconfig,
-                context=context,
-                client_configuration=configuration,
-                persist_config=False,
-            )
+            async with limit, _ending_with_us():
+                await load(
+                    config_file=kubeconfig,
+                    context=context,
+                    client_configuration=configuration,
+                    persist_config=False,
+                )
         except Exception as error:
+            if limit.expired():
+                reason = f"its login program did not end within {limit_s:g} s"
+                remedy = _NO_LOGIN.format(context=context)
+                raise _unusable(kubeconfig, context, reason, remedy) from error
             # The loader raises whatever its parts do: ConfigException, KeyError, YAML's, OSError.
             raise _unusable(kubeconfig, context, _last_line(error), _NO_CONTEXT) from error
     if complaints:
         raise _unusable(kubeconfig, context, complaints[-1], _NO_LOGIN.format(context=context))
     if not configuration.host:
         raise _unusable(kubeconfig, context, "its cluster has no server", _NO_CONTEXT)
+
+
+@asynccontextmanager
+async def _ending_with_us() -> AsyncIterator[None]:
+    """Kill a login program that is not waited for any longer: the loader leaves it behind."""
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        # It is in the loader's own frames and nowhere else.
+        for frame, _line in traceback.walk_tb(error.__traceback__):
+            for program in frame.f_locals.values():
+                if isinstance(program, asyncio.subprocess.Process) and program.returncode is None:
+                    with contextlib.suppress(ProcessLookupError):
+                        program.kill()
+                    await program.wait()
+        raise
 
 
 @contextmanager

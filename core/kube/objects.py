@@ -28,6 +28,8 @@ EXPIRES_LABEL = "gpubench-tui/expires"
 OWNER_LABEL = "app.kubernetes.io/managed-by"
 OWNER = "gpubench-tui"
 PLAN_ANNOTATION = "gpubench-tui/plan"
+RUN_ANNOTATION = "gpubench-tui/run-id"
+"""The whole id, which may be longer than a label."""
 GPU_RESOURCE = "nvidia.com/gpu"
 BENCHMARK_CONTAINER = "benchmark"
 KEEPER_CONTAINER = "keeper"
@@ -141,7 +143,12 @@ def job_object(order: JobOrder) -> V1Job:
     return V1Job(
         api_version="batch/v1",
         kind="Job",
-        metadata=V1ObjectMeta(name=order.name, namespace=order.namespace, labels=order.labels),
+        metadata=V1ObjectMeta(
+            name=order.name,
+            namespace=order.namespace,
+            labels=order.labels,
+            annotations={RUN_ANNOTATION: order.run_id},
+        ),
         spec=V1JobSpec(
             # A measurement that failed is looked at, not repeated until it succeeds.
             backoff_limit=0,

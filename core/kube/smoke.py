@@ -18,9 +18,20 @@ from core.kube.errors import (
     NotFoundError,
     UnreachableError,
 )
+from core.kube.finishing import to_its_end
 from core.kube.latest import latest
-from core.kube.objects import GPU_RESOURCE, Placement, container_security, placed, to_json
-from core.kube.reading import container_statuses, mapping, name_of, words
+from core.kube.objects import (
+    GPU_RESOURCE,
+    OWNER,
+    OWNER_LABEL,
+    RUN_ANNOTATION,
+    RUN_LABEL,
+    Placement,
+    container_security,
+    placed,
+    to_json,
+)
+from core.kube.reading import container_statuses, mapping, name_of, texts, words
 from core.kube.reason import Reason, shown
 from core.kube.waiting import why_waiting
 from core.kube.watching import watch
@@ -95,6 +106,7 @@ def smoke_pod(
     labels: Mapping[str, str],
     placement: Placement,
     deadline_s: float = SMOKE_DEADLINE_S,
+    annotations: Mapping[str, str] | None = None,
 ) -> JsonObject:
     """Return the pod. ``image`` needs a shell and nothing else; ``placement`` is the Job's.
     ``deadline_s``: when the cluster itself ends it.
@@ -119,7 +131,12 @@ def smoke_pod(
         V1Pod(
             api_version="v1",
             kind="Pod",
-            metadata=V1ObjectMeta(name=name, namespace=namespace, labels=dict(labels)),
+            metadata=V1ObjectMeta(
+                name=name,
+                namespace=namespace,
+                labels=dict(labels),
+                annotations=dict(annotations or {}),
+            ),
             spec=V1PodSpec(
                 **placed(placement),
                 active_deadline_seconds=max(1, round(deadline_s)),
@@ -161,33 +178,62 @@ async def run_smoke(
     deadline_s: float = SMOKE_DEADLINE_S,
 ) -> DriverFound:
     """Run the pod to its end and return what it saw. ``on_reason`` is told why it waits, on each
-    change. However this ends, the pod is deleted, and gone when it returns: it holds a GPU.
+    change. However this ends, the pod is deleted, and gone when it returns: it holds a GPU. Its
+    run label tells it from others that have its name; those stay.
 
     Raises:
-        SmokeError: no GPU could be used, or not within ``deadline_s`` seconds.
+        SmokeError: another has its name, or no GPU could be used within ``deadline_s`` seconds.
         ClusterError: see its classes.
     """
     path = f"/api/v1/namespaces/{words(pod, 'metadata', 'namespace')}/pods"
-    name = name_of(pod)
     try:
         await _create(cluster, path, pod)
-        found = await _result(cluster, path, name, on_reason, deadline_s)
+        found = await _result(cluster, path, name_of(pod), on_reason, deadline_s)
     except BaseException:
         # What went wrong first is what is to be told; teardown finds by its labels what is left.
         with contextlib.suppress(ClusterError, SmokeError):
-            await _to_its_end(asyncio.create_task(_remove(cluster, path, name)))
+            await to_its_end(_remove(cluster, path, pod))
         raise
-    await _to_its_end(asyncio.create_task(_remove(cluster, path, name)))
+    await to_its_end(_remove(cluster, path, pod))
     return found
 
 
 async def _create(cluster: Cluster, path: str, pod: JsonObject) -> None:
     try:
-        await cluster.request("POST", path, body=pod)
+        await to_its_end(cluster.request("POST", path, body=pod))
     except ConflictError:
-        # Left by a run that was killed: its answer may be of another day.
-        await _remove(cluster, path, name_of(pod))
-        await cluster.request("POST", path, body=pod)
+        other = await _there(cluster, path, pod)
+        if other is not None and not _is_ours(other, pod):
+            raise _taken(other) from None
+        # Of a first try whose answer was lost, or of another day.
+        await _remove(cluster, path, pod)
+        await to_its_end(cluster.request("POST", path, body=pod))
+
+
+async def _there(cluster: Cluster, path: str, pod: JsonObject) -> JsonObject | None:
+    try:
+        return await cluster.request("GET", f"{path}/{name_of(pod)}")
+    except NotFoundError:
+        return None
+
+
+def _is_ours(found: JsonObject, pod: JsonObject) -> bool:
+    """Return whether a pod that has the name is the same run's."""
+    run = texts(pod, "metadata", "labels").get(RUN_LABEL)
+    return run is not None and texts(found, "metadata", "labels").get(RUN_LABEL) == run
+
+
+def _taken(other: JsonObject) -> SmokeError:
+    labels = texts(other, "metadata", "labels")
+    # A long name of a run is cut in a label.
+    known = words(other, "metadata", "annotations", RUN_ANNOTATION) or labels.get(RUN_LABEL, "")
+    run = shown(known) if labels.get(OWNER_LABEL) == OWNER else ""
+    whose = f"of run {run}" if run else "none of ours"
+    remove = f"gpubench-tui --no-ui teardown {run} removes it; " if run else ""
+    return SmokeError(
+        f"Pod {shown(name_of(other))} that would try the GPU is there already, {whose}.",
+        f"{remove}--name-suffix makes room beside it.",
+    )
 
 
 async def _result(
@@ -284,35 +330,31 @@ async def _log(cluster: Cluster, path: str, name: str) -> str:
     ) from problem
 
 
-async def _remove(cluster: Cluster, path: str, name: str) -> None:
-    """Delete the pod and wait until it is gone."""
+async def _remove(cluster: Cluster, path: str, pod: JsonObject) -> None:
+    """Delete the run's pod and wait until it is gone. Another that has its name stays."""
+    name = name_of(pod)
+    found = await _there(cluster, path, pod)
+    if found is None or not _is_ours(found, pod):
+        return
+    uid = words(found, "metadata", "uid")
+    options: JsonObject = {
+        "kind": "DeleteOptions",
+        "apiVersion": "v1",
+        "gracePeriodSeconds": 0,
+        "preconditions": {"uid": uid},
+    }
     try:
-        await cluster.request("DELETE", f"{path}/{name}", query={"gracePeriodSeconds": 0})
-    except NotFoundError:
+        await cluster.request("DELETE", f"{path}/{name}", body=options)
+    except (NotFoundError, ConflictError):
         return
     query: Query = {"fieldSelector": f"metadata.name={name}"}
     try:
         async with asyncio.timeout(_GONE_WITHIN_S):
             async for pods in watch(cluster, path, query=query):
-                if name not in pods:
+                if words(pods.get(name), "metadata", "uid") != uid:
                     return
     except TimeoutError:
         raise SmokeError(
             f"Pod {shown(name)} was deleted and is still there after {_GONE_WITHIN_S:g} s.",
             "kubectl describe pod says what holds it; it may hold a GPU.",
         ) from None
-
-
-async def _to_its_end(task: asyncio.Task[None]) -> None:
-    """Wait for a task that must end although this one may be cancelled meanwhile."""
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            if task.done():
-                raise
-            cancelled = error
-    task.result()
-    if cancelled is not None:
-        raise cancelled

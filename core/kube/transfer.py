@@ -30,6 +30,8 @@ from core.kube.errors import ClusterError, DeniedError, NotFoundError, Unreachab
 from core.text import harmless
 
 if TYPE_CHECKING:
+    from aiohttp import ClientWebSocketResponse, WSMessage
+
     from core.kube.cluster import Cluster, JsonObject
 
 __all__ = ["Collected", "PodGoneError", "TransferError", "collect", "release"]
@@ -37,6 +39,10 @@ __all__ = ["Collected", "PodGoneError", "TransferError", "collect", "release"]
 PATIENCE_S = 120.0
 """How long it is tried without a new byte."""
 _OPENING_PATIENCE_S = 1.0
+_SILENCE_S = 30.0
+"""How long a command may say nothing before it is asked again: a server may answer for a node that
+does not. The archive is packed before it is asked for, and what is packed anew is packed once.
+"""
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 3.0
 _ASK_AGAIN_S = 0.3
@@ -252,7 +258,7 @@ class _Keeper:
             async with self.cluster.execute(
                 self.pod, self.container, command, patience_s=_OPENING_PATIENCE_S
             ) as socket:
-                async for message in socket:
+                while (message := await self._next(socket)) is not None:
                     if message.type is not aiohttp.WSMsgType.BINARY or not message.data:
                         continue
                     channel, data = message.data[0], message.data[1:]
@@ -271,6 +277,16 @@ class _Keeper:
         except ClusterError as error:
             raise TransferError(error.sentence, self.remedy) from error
         raise _InterruptedError("the connection was lost")
+
+    async def _next(self, socket: ClientWebSocketResponse) -> WSMessage | None:
+        """Return what comes next; None at the end of the connection."""
+        # Half of it, so that there is time to ask once more.
+        silence_s = min(_SILENCE_S, self.patience_s / 2)
+        try:
+            async with asyncio.timeout(silence_s):
+                return await anext(socket, None)
+        except TimeoutError as error:
+            raise _InterruptedError(f"nothing came for {silence_s:g} s") from error
 
     def _failed(self, answer: _Answer) -> TransferError:
         lines = answer.complaint.decode("utf-8", "replace").strip().splitlines()

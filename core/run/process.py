@@ -150,9 +150,11 @@ class RunProcess:
         if not finished.left:
             return ending
         names = ", ".join(f"{left.kind} {left.name}" for left in finished.left)
+        # 130 would say that everything was torn down.
+        is_failure = ending.state is RunState.FAILED
         return replace(
             ending,
-            exit_code=ending.exit_code or ExitCode.CLEANUP_INCOMPLETE,
+            exit_code=ending.exit_code if is_failure else ExitCode.CLEANUP_INCOMPLETE,
             sentence=f"{ending.sentence} Not proved gone: {names}.",
             remedy=f"gpubench-tui --no-ui teardown {self._run.id} tries again. {ending.remedy}",
         )

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.errors import OutputError, writing
+from benchmark.errors import OutputError, ResultFileError, writing
 from benchmark.files import write_atomically
 from benchmark.process import ASKED_BY, environment_of_child
 from benchmark.results import RESULT_FILE, read_result
@@ -251,6 +251,8 @@ class Results:
         """
         path = context.folder / RESULT_FILE
         result = await asyncio.to_thread(read_result, path)
+        if result.run_id != context.run_id:
+            raise ResultFileError(f"{path} holds the results of another run, {result.run_id}.")
         latest = publish(context.folder, context.results_dir / (self.published_as or context.leg))
         void = sum(measurement.void for measurement in result.benchmarks)
         context.emit(

@@ -6,6 +6,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
+from benchmark.validation import sentence_of
+from core.errors import JournalError
 from core.run.events import RunCreated, RunState, Stage
 from core.run.journal import Journal, Run
 from core.run.pipeline import Pipeline, StageWork
@@ -61,13 +65,22 @@ def target_of(settings: Settings, journal: Journal, run_id: str = "") -> Target:
 
 
 def settings_of_run(journal: Journal, run: Run) -> Settings:
-    """Return the settings with which a run was created; of runs from before they were stored, what
-    is known of them.
+    """Return the settings with which a run was created; of runs from before they were stored, or
+    that were killed before they could be, what is known of them.
+
+    Raises:
+        JournalError: another version of this program stored them, and this one cannot read them.
     """
-    created = journal.events(run.id)[0].record
-    stored = created.settings if isinstance(created, RunCreated) else {}
+    first = next((event.record for _line, event in journal.stream(run.id, most=1)), None)
+    stored = first.settings if isinstance(first, RunCreated) else {}
     known = {name: value for name, value in stored.items() if name in Settings.model_fields}
-    return Settings.model_validate({"target": run.target, "leg": run.leg, **known})
+    try:
+        return Settings.model_validate({"target": run.target, "leg": run.leg, **known})
+    except ValidationError as error:
+        raise JournalError(
+            f"The settings of run {run.id} are of another version: {sentence_of(error)}.",
+            "Use the version of gpubench-tui that started the run.",
+        ) from error
 
 
 def hands_of(journal: Journal, run: Run) -> Mapping[str, Hand]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
+from benchmark.files import write_atomically
 from core.errors import ProblemError, WorkError
 from core.kube.cluster import Cluster
 from core.kube.objects import run_selector
-from core.run.events import AnyRecord, Event, Stage, StageFailed, StageFinished, StageStarted
+from core.run.events import AnyRecord, Event, Stage
 from core.run.journal import Journal, Run
 from core.run.log import LOG_FILE, RunLog
-from core.run.pipeline import StageContext
+from core.run.pipeline import Pipeline, StageContext
 from core.run.process import Clock
+from core.run.status import STATUS_FILE, status_markdown
+from core.run.view import RunView
 from core.settings import Settings
 from core.targets.kubernetes.deployment import Deployment, access_of
 from core.targets.kubernetes.results import Results
@@ -40,29 +42,27 @@ class Collecting:
         """
         deployment = Deployment(self.settings, access_of(self.settings, os.environ))
         deployment.pod = await self._pod(deployment)
-        started = time.monotonic()
+        plan = self.journal.plan(self.run.id)
         log = RunLog(self.run.folder / LOG_FILE, self.clock)
+        context = StageContext(
+            run_id=self.run.id,
+            leg=self.run.leg,
+            folder=self.run.folder,
+            results_dir=self.run.folder.parent.parent,
+            plan=plan,
+            emit=self._emit,
+            log=log.write,
+        )
+        # What else the stage needs was done when the run itself was under way.
+        results = Results(deployment, self.clock, needs=frozenset())
         try:
-            context = StageContext(
-                run_id=self.run.id,
-                leg=self.run.leg,
-                folder=self.run.folder,
-                results_dir=_results_dir(self.run.folder),
-                plan=self.journal.plan(self.run.id),
-                emit=self._emit,
-                log=log.write,
-            )
-            self._emit(StageStarted())
-            summary = await Results(deployment, self.clock).run(context)
-        except ProblemError as problem:
-            seconds = round(time.monotonic() - started, 3)
-            self._emit(
-                StageFailed(seconds=seconds, sentence=problem.sentence, remedy=problem.remedy)
-            )
-            raise
+            await Pipeline([results]).run(lambda _stage: context)
         finally:
             log.close()
-        self._emit(StageFinished(seconds=round(time.monotonic() - started, 3), summary=summary))
+            # A view, like any other: the journal has what it says.
+            with contextlib.suppress(ProblemError):
+                view = RunView.of(self.journal.events(self.run.id))
+                write_atomically(self.run.folder / STATUS_FILE, status_markdown(view))
 
     async def _pod(self, deployment: Deployment) -> str:
         async with Cluster(deployment.access) as cluster:
@@ -90,7 +90,3 @@ class Collecting:
             log_position=log.stat().st_size if log.exists() else 0,
         )
         self.take(event.to_line(), event)
-
-
-def _results_dir(folder: Path) -> Path:
-    return folder.parent.parent

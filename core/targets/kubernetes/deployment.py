@@ -7,11 +7,13 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 from benchmark.estimate import planned_seconds
 from benchmark.plan import Plan
 from core.errors import SettingsError
 from core.kube.cluster import Access, Cluster
+from core.kube.driver_manifests import KNOWN_SOURCES
 from core.kube.kubeconfig import resolve_access
 from core.kube.objects import (
     JobOrder,
@@ -40,6 +42,8 @@ class Deployment:
     image_known: asyncio.Event = field(default_factory=asyncio.Event)
     pod: str = ""
     """The Job's pod, once there is one."""
+    ended_at: datetime | None = None
+    """When the benchmark's container ended, by its node."""
     holding: bool = False
     """The pod holds results that could not be collected: it must stay."""
 
@@ -71,17 +75,19 @@ class Deployment:
         place = ("--context", access.context, "--namespace", namespace or access.namespace)
         return (*program, *place, *words)
 
+    def work_s(self, plan: Plan) -> int:
+        """Return how long the benchmark may take once it runs, in seconds."""
+        if self.settings.job_minutes is not None:
+            return self.settings.job_minutes * 60
+        return round(3 * planned_seconds(plan)) + _SPARE_S
+
     def order(self, run_id: str, leg: str, plan: Plan, image: str, now: datetime) -> JobOrder:
         """Return what the Job is made of."""
         settings = self.settings
         start_s = settings.start_minutes * 60
         hold_s = settings.hold_minutes * 60
-        work_s = (
-            settings.job_minutes * 60
-            if settings.job_minutes is not None
-            else round(3 * planned_seconds(plan)) + _SPARE_S
-        )
-        deadline_s = start_s + work_s + hold_s
+        # The cluster counts from the Job's creation, and its end takes the results along.
+        deadline_s = start_s + self.work_s(plan) + hold_s
         expires = int(now.timestamp()) + deadline_s + hold_s + _AFTER_HOLD_S
         return JobOrder(
             name=self.job_name,
@@ -127,8 +133,16 @@ def resolve(settings: Settings, environment: Mapping[str, str]) -> Settings:
             "kubeconfig": access.kubeconfig,
             "context": access.context,
             "namespace": access.namespace,
+            "install_drivers": _found_anywhere(settings.install_drivers),
         }
     )
+
+
+def _found_anywhere(manifest: str | None) -> str | None:
+    """Make a file's name mean the same to the run's own process, wherever it works."""
+    if manifest is None or manifest in KNOWN_SOURCES or "://" in manifest:
+        return manifest
+    return str(Path(os.path.expanduser(manifest)).absolute())
 
 
 def access_of(settings: Settings, environment: Mapping[str, str]) -> Access:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from core.errors import StageError
 from core.kube.cluster import Cluster
-from core.kube.driver_manifests import driver_manifest, install
+from core.kube.driver_manifests import driver_manifest, install, namespace_of
 from core.kube.drivers import NodeDriver, Rollout, follow_rollout
-from core.kube.errors import DeniedError
-from core.kube.objects import object_name
-from core.kube.permissions import SYSTEM_NAMESPACE
+from core.kube.errors import DeniedError, NotFoundError
+from core.kube.objects import RUN_ANNOTATION, object_name
+from core.kube.reading import name_of
 from core.kube.reason import Reason
 from core.kube.smoke import DriverFound, run_smoke, smoke_pod
 from core.run.events import (
@@ -69,32 +69,33 @@ class Drivers:
         # A driver serves longer than the run; its own expiry is the run's all the same.
         order = self.deployment.order(context.run_id, context.leg, context.plan, "", self.clock())
         for daemonset in await driver_manifest(source):
-            metadata = daemonset["metadata"]
-            namespace = metadata.get("namespace") or SYSTEM_NAMESPACE
-            name = f"{namespace}/{metadata['name']}"
-            intended = ResourceIntended(
-                kind=DAEMONSET,
-                name=name,
-                location=location_of(access, namespace),
-                delete_command=shlex.join(
-                    self.deployment.kubectl(
-                        "delete", "daemonset", metadata["name"], namespace=namespace
-                    )
-                ),
-            )
-            if await self._is_there(cluster, namespace, metadata["name"]):
+            namespace, own = namespace_of(daemonset), name_of(daemonset)
+            name = f"{namespace}/{own}"
+            if await _is_there(cluster, namespace, own):
                 context.log("drivers", f"DaemonSet {name} is there already and is used as it is")
                 continue
-            context.emit(intended)
+            context.emit(
+                ResourceIntended(
+                    kind=DAEMONSET,
+                    name=name,
+                    location=location_of(access, namespace),
+                    delete_command=shlex.join(
+                        self.deployment.kubectl("delete", "daemonset", own, namespace=namespace)
+                    ),
+                )
+            )
             installed = await install(cluster, daemonset, order.labels)
-            context.emit(ResourceCreated(kind=DAEMONSET, name=name, identity=installed.uid))
-
-    async def _is_there(self, cluster: Cluster, namespace: str, name: str) -> bool:
-        path = f"/apis/apps/v1/namespaces/{namespace}/daemonsets"
-        answer = await cluster.request(
-            "GET", path, query={"fieldSelector": f"metadata.name={name}"}
-        )
-        return bool(answer.get("items"))
+            if installed.created:
+                context.emit(ResourceCreated(kind=DAEMONSET, name=name, identity=installed.uid))
+                continue
+            context.emit(
+                ResourceDeleted(
+                    kind=DAEMONSET,
+                    name=name,
+                    proof=f"{cluster.server} refused it: somebody else created one meanwhile, "
+                    "which is used as it is and stays",
+                )
+            )
 
     async def _wait_for_gpu(self, context: StageContext, cluster: Cluster) -> None:
         minutes = self.deployment.settings.start_minutes
@@ -110,7 +111,7 @@ class Drivers:
                         told.tell(rollout)
                         # An autoscaler adds a node only for a pod: the smoke pod asks for one, and
                         # is told why it waits.
-                        if rollout.ready or not rollout.nodes:
+                        if rollout.ready or rollout.needs_a_node:
                             return
                         if rollout.reason is not None and rollout.reason.hopeless:
                             raise StageError(rollout.reason.sentence, rollout.reason.remedy)
@@ -135,7 +136,7 @@ class Drivers:
 
     async def _smoke(self, context: StageContext, cluster: Cluster) -> DriverFound:
         placement = self.deployment.placement
-        settings = self.deployment.settings
+        deadline_s = self.deployment.settings.start_minutes * 60
         name = object_name(self.deployment.job_name, "nvidia-smi")
         order = self.deployment.order(context.run_id, context.leg, context.plan, "", self.clock())
         pod = smoke_pod(
@@ -144,6 +145,8 @@ class Drivers:
             self.deployment.image,
             labels=order.labels,
             placement=placement,
+            deadline_s=deadline_s,
+            annotations={RUN_ANNOTATION: context.run_id},
         )
         intended = ResourceIntended(
             kind=POD,
@@ -164,14 +167,20 @@ class Drivers:
             )
 
         context.emit(PartChanged(kind="pod", name=name, state="working", detail="runs nvidia-smi"))
-        found = await run_smoke(
-            cluster, pod, on_reason=tell, deadline_s=settings.start_minutes * 60
-        )
+        found = await run_smoke(cluster, pod, on_reason=tell, deadline_s=deadline_s)
         hand = WorkloadHand(self.deployment.access, context.run_id, self.deployment.connect)
         if proof := await hand.gone(ResourceView(intended)):
             context.emit(ResourceDeleted(kind=POD, name=name, proof=proof))
             context.emit(PartChanged(kind="pod", name=name, state="gone", detail="done"))
         return found
+
+
+async def _is_there(cluster: Cluster, namespace: str, name: str) -> bool:
+    try:
+        await cluster.request("GET", f"/apis/apps/v1/namespaces/{namespace}/daemonsets/{name}")
+    except NotFoundError:
+        return False
+    return True
 
 
 class _Told:

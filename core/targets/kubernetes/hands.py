@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from core.errors import WorkError
 from core.kube.cluster import Access, Cluster, JsonObject
 from core.kube.errors import ClusterError, ConflictError, NotFoundError
-from core.kube.objects import KEEPER_CONTAINER, run_selector
-from core.kube.reading import container_statuses, mapping, name_of, objects, words
+from core.kube.objects import KEEPER_CONTAINER, RUN_LABEL, label_value, run_selector
+from core.kube.reading import container_statuses, mapping, name_of, objects, texts, words
 from core.kube.transfer import TransferError, release
 from core.run.view import ResourceView
 
@@ -101,30 +101,46 @@ class WorkloadHand:
 
 @dataclass(frozen=True, slots=True)
 class DaemonSetHand:
-    """Removes a driver DaemonSet that the run created. ``name`` is NAMESPACE/NAME."""
+    """Removes a driver DaemonSet that the run created. ``name`` is NAMESPACE/NAME; what has that
+    name and not the run's label is somebody else's, and stays.
+    """
 
     access: Access
+    run_id: str
     connect: Callable[[Access], Cluster] = Cluster
 
     async def delete(self, resource: ResourceView) -> None:
         """Delete it with its pods. Raises ClusterError."""
         async with self.connect(self.access) as cluster:
             path = _daemonset(resource.intended.name)
-            await _delete(cluster, path, resource.identity, propagation="Foreground")
             loop = asyncio.get_running_loop()
             give_up_at = loop.time() + _GONE_WITHIN_S
+            asked = ""
             while loop.time() < give_up_at:
-                if not await _exists(cluster, path, resource.identity):
+                found = await self._ours(cluster, path)
+                if found is None:
                     return
+                if _uid(found) != asked:
+                    asked = _uid(found)
+                    await _delete(cluster, path, asked, propagation="Foreground")
                 await asyncio.sleep(_LOOK_EVERY_S)
 
     async def gone(self, resource: ResourceView) -> str | None:
         """Return the proof. Raises ClusterError."""
         async with self.connect(self.access) as cluster:
-            path = _daemonset(resource.intended.name)
-            if await _exists(cluster, path, resource.identity):
+            name = resource.intended.name
+            if await self._ours(cluster, _daemonset(name)) is not None:
                 return None
-            return f"{cluster.server} has no DaemonSet {resource.intended.name} of this run"
+            return f"{cluster.server} has no DaemonSet {name} with {run_selector(self.run_id)}"
+
+    async def _ours(self, cluster: Cluster, path: str) -> JsonObject | None:
+        # By name, not listed by label: drivers may be installed by who may not list DaemonSets.
+        try:
+            found = await cluster.request("GET", path)
+        except NotFoundError:
+            return None
+        run = texts(found, "metadata", "labels").get(RUN_LABEL)
+        return found if run == label_value(self.run_id) else None
 
 
 def _collection(kind: str, namespace: str) -> str:
@@ -148,10 +164,12 @@ async def _delete(
     propagation: str | None = None,
     grace_s: int | None = None,
 ) -> None:
-    body: JsonObject = {"kind": "DeleteOptions", "apiVersion": "v1"}
-    if uid:
-        # Another that took its name is not ours.
-        body["preconditions"] = {"uid": uid}
+    # Another that takes its name meanwhile is not ours.
+    body: JsonObject = {
+        "kind": "DeleteOptions",
+        "apiVersion": "v1",
+        "preconditions": {"uid": uid},
+    }
     if propagation:
         body["propagationPolicy"] = propagation
     if grace_s is not None:
@@ -171,14 +189,6 @@ async def _let_go(cluster: Cluster, pod: JsonObject) -> None:
 def _has_ended(pod: JsonObject) -> bool:
     statuses = container_statuses(pod)
     return bool(statuses) and all(mapping(each, "state", "terminated") for each in statuses)
-
-
-async def _exists(cluster: Cluster, path: str, uid: str) -> bool:
-    try:
-        found = await cluster.request("GET", path)
-    except NotFoundError:
-        return False
-    return not uid or _uid(found) == uid
 
 
 async def _listed(cluster: Cluster, path: str, selector: str) -> list[JsonObject]:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from core.errors import StageError
 from core.kube.cluster import Cluster
+from core.kube.driver_manifests import driver_manifest, namespace_of
 from core.kube.errors import DeniedError, NotFoundError
-from core.kube.objects import OWNER, OWNER_LABEL, RUN_LABEL
-from core.kube.permissions import missing_permissions
+from core.kube.objects import OWNER, OWNER_LABEL, RUN_ANNOTATION, RUN_LABEL
+from core.kube.permissions import SYSTEM_NAMESPACE, missing_permissions
+from core.kube.reading import name_of, words
 from core.run.events import Stage, StageChecked
 from core.run.pipeline import StageContext
 from core.targets.kubernetes.deployment import Deployment
@@ -31,6 +33,7 @@ class Preflight:
 
         Raises:
             StageError: a required one is not met; nothing was created.
+            ManifestError, ManifestUnreachableError: the drivers' manifest cannot be used.
             ClusterError: the cluster cannot be reached, or refuses the credentials.
         """
         checks: list[StageChecked] = []
@@ -45,7 +48,8 @@ class Preflight:
             note(await self._check_server(cluster))
             note(*await self._check_permissions(cluster))
             if all(check.passed or not check.required for check in checks):
-                note(await _check_namespace(cluster))
+                note(await _check_namespace(cluster, cluster.namespace))
+                note(*await self._check_manifest(cluster))
                 note(await self._check_name(cluster))
         failed = [check for check in checks if check.required and not check.passed]
         if failed:
@@ -87,6 +91,31 @@ class Preflight:
             for each in missing
         ]
 
+    async def _check_manifest(self, cluster: Cluster) -> list[StageChecked]:
+        """Read the drivers' manifest, which may be wrong, and look where it leads."""
+        settings = self.deployment.settings
+        if settings.install_drivers is None or not settings.gpus:
+            return []
+        found = await driver_manifest(settings.install_drivers)
+        names = ", ".join(f"{namespace_of(each)}/{name_of(each)}" for each in found)
+        checks = [
+            StageChecked(name="driver manifest", passed=True, detail=harmless(f"DaemonSet {names}"))
+        ]
+        for namespace in dict.fromkeys(map(namespace_of, found)):
+            if namespace == SYSTEM_NAMESPACE:
+                continue
+            checks += [
+                await _check_namespace(cluster, namespace),
+                StageChecked(
+                    name="permission",
+                    passed=False,
+                    detail=f"the drivers' manifest leads to namespace {harmless(namespace)}; only "
+                    f"for {SYSTEM_NAMESPACE} was it asked whether DaemonSets may be created",
+                    required=False,
+                ),
+            ]
+        return checks
+
     async def _check_name(self, cluster: Cluster) -> StageChecked:
         name = self.deployment.job_name
         path = f"/apis/batch/v1/namespaces/{cluster.namespace}/jobs/{name}"
@@ -94,9 +123,11 @@ class Preflight:
             job = await cluster.request("GET", path)
         except NotFoundError:
             return StageChecked(name="Job's name", passed=True, detail=f"{name} is free")
-        labels = (job.get("metadata") or {}).get("labels") or {}
-        ours = labels.get(OWNER_LABEL) == OWNER
-        run = harmless(str(labels.get(RUN_LABEL) or ""))
+        ours = words(job, "metadata", "labels", OWNER_LABEL) == OWNER
+        run = harmless(
+            words(job, "metadata", "annotations", RUN_ANNOTATION)
+            or words(job, "metadata", "labels", RUN_LABEL)
+        )
         return StageChecked(
             name="Job's name",
             passed=False,
@@ -109,21 +140,21 @@ class Preflight:
         )
 
 
-async def _check_namespace(cluster: Cluster) -> StageChecked:
-    name = cluster.namespace
+async def _check_namespace(cluster: Cluster, name: str) -> StageChecked:
+    told = harmless(name)
     try:
         await cluster.request("GET", f"/api/v1/namespaces/{name}")
     except NotFoundError:
         return StageChecked(
             name="namespace",
             passed=False,
-            detail=f"there is no namespace {name}",
-            remedy=f"Create it (kubectl create namespace {name}) or name another.",
+            detail=f"there is no namespace {told}",
+            remedy=f"Create it (kubectl create namespace {told}) or name another.",
         )
     except DeniedError:
         # Who may only work inside it need not see it from outside.
-        return StageChecked(name="namespace", passed=True, detail=f"{name} (may not be looked at)")
-    return StageChecked(name="namespace", passed=True, detail=f"{name} is there")
+        return StageChecked(name="namespace", passed=True, detail=f"{told} (may not be looked at)")
+    return StageChecked(name="namespace", passed=True, detail=f"{told} is there")
 
 
 def _check_inputs(context: StageContext) -> StageChecked:

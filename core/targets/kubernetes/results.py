@@ -11,7 +11,7 @@ from datetime import timedelta
 from core.errors import ProblemError, StageError
 from core.kube.cluster import Cluster
 from core.kube.errors import ClusterError
-from core.kube.transfer import PodGoneError, collect, release
+from core.kube.transfer import Collected, PodGoneError, collect, release
 from core.run.events import PartChanged, Stage, StageProgressed
 from core.run.pipeline import StageContext
 from core.run.process import Clock
@@ -21,6 +21,7 @@ from core.targets.local import Results as LocalResults
 
 _TELL_EVERY_S = 0.25
 _RELEASE_PATIENCE_S = 5.0
+_STOPPED_S = 20.0
 
 
 @dataclass
@@ -41,15 +42,20 @@ class Results:
         """
         pod = self.deployment.pod
         async with self.deployment.connect(self.deployment.access) as cluster:
+            # Until they are here and checked nothing may remove the only copy.
+            self.deployment.holding = True
             try:
-                found = await collect(cluster, pod, context.folder, report=_Progress(context, pod))
+                found = await self._collect(context, cluster)
+                summary = await self._publish(context)
             except PodGoneError as problem:
+                self.deployment.holding = False
                 raise StageError(
-                    f"The results are lost: {problem.sentence}", "Run it again: rerun."
+                    f"The results are lost: {problem.sentence}",
+                    f"gpubench-tui --no-ui rerun {context.run_id} measures again.",
                 ) from problem
             except ProblemError as problem:
                 raise self._held(context, problem) from problem
-            summary = await self._publish(context)
+            self.deployment.holding = False
             await _release(cluster, pod)
         context.emit(
             PartChanged(kind="pod", name=pod, state="ready", detail="its results are here")
@@ -57,17 +63,32 @@ class Results:
         size = f"{found.bytes / 1e6:.1f} MB in {found.files} files, {found.seconds:.1f} s"
         return f"{summary} ({size})"
 
+    async def _collect(self, context: StageContext, cluster: Cluster) -> Collected:
+        pod = self.deployment.pod
+        report = _Progress(context, pod)
+        try:
+            return await collect(cluster, pod, context.folder, report=report)
+        except asyncio.CancelledError:
+            # They are finished and nearly here: a stop waits for them, within reason.
+            with contextlib.suppress(ProblemError, TimeoutError):
+                async with asyncio.timeout(_STOPPED_S):
+                    await collect(cluster, pod, context.folder, report=report)
+                self.deployment.holding = False
+            raise
+
     async def _publish(self, context: StageContext) -> str:
         name = published_as(context.leg, self.deployment.settings.name_suffix)
         return await LocalResults(published_as=name).run(context)
 
     def _held(self, context: StageContext, problem: ProblemError) -> StageError:
         """Note that the pod must stay, and say until when and what to do."""
-        self.deployment.holding = True
-        until = self.clock() + timedelta(minutes=self.deployment.settings.hold_minutes)
+        until = "for a while"
+        if self.deployment.ended_at is not None:
+            hold = timedelta(minutes=self.deployment.settings.hold_minutes)
+            until = f"until about {self.deployment.ended_at + hold:%H:%M} UTC"
         return StageError(
             f"The results could not be collected: {problem.sentence.rstrip('.')}. Pod "
-            f"{self.deployment.pod} keeps them until about {until:%H:%M} UTC.",
+            f"{self.deployment.pod} keeps them {until}.",
             f"gpubench-tui --no-ui collect {context.run_id} tries again.",
         )
 

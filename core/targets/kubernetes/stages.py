@@ -35,7 +35,7 @@ def kubernetes_stages(settings: Settings, clock: Clock) -> tuple[Deployment, tup
 def kubernetes_hands(access: Access, run_id: str) -> dict[str, Hand]:
     """Return the hands by kind of resource."""
     workloads = WorkloadHand(access, run_id)
-    return {JOB: workloads, POD: workloads, DAEMONSET: DaemonSetHand(access)}
+    return {JOB: workloads, POD: workloads, DAEMONSET: DaemonSetHand(access, run_id)}
 
 
 def unwinding(deployment: Deployment, run_id: str) -> Unwind:
@@ -43,8 +43,9 @@ def unwinding(deployment: Deployment, run_id: str) -> Unwind:
 
     def unwind(state: RunState) -> dict[str, Hand] | None:
         keep = deployment.settings.keep
-        kept = keep == "everything" or (keep == "failed" and state is RunState.FAILED)
-        if kept or deployment.holding:
+        by_itself = state is not RunState.INTERRUPTED
+        wanted = keep == "everything" or (keep == "failed" and state is RunState.FAILED)
+        if (by_itself and wanted) or deployment.holding:
             return None
         return kubernetes_hands(deployment.access, run_id)
 

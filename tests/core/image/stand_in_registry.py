@@ -47,6 +47,10 @@ class StandInRegistry:
     faults: deque[Fault] = field(default_factory=deque)
     """Each is given once, before anything else."""
     realm: str | None = None
+    location: str | None = None
+    """Where an upload that was begun is said to be; None: where it is."""
+    keeps_uploads: bool = False
+    """Does not let an upload be given up."""
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     """Method, path and authorization."""
     domain: str = ""
@@ -109,11 +113,12 @@ class StandInRegistry:
             return _error(404, "NAME_UNKNOWN", f'Repository "{name}" not found')
         if not self.may_push:
             return _error(403, "DENIED", "requested access to the resource is denied")
-        return web.Response(status=202, headers={"Location": f"/v2/{name}/blobs/uploads/one"})
+        location = self.location or f"/v2/{name}/blobs/uploads/one"
+        return web.Response(status=202, headers={"Location": location})
 
     async def _give_up(self, request: web.Request) -> web.StreamResponse:
         refused = self._refusal(request, request.match_info["name"], "pull,push")
-        return refused or web.Response(status=204)
+        return refused or web.Response(status=503 if self.keeps_uploads else 204)
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
         self._note(request)

@@ -134,6 +134,34 @@ async def test_a_login_opens_what_is_closed(asking: Asking, method: str) -> None
     await asking.check_push()
 
 
+async def test_an_upload_that_was_only_a_question_is_given_up(asking: Asking) -> None:
+    await asking.check_push()
+    assert asking.stand_in.asked("DELETE") == [f"/v2/{PATH}/blobs/uploads/one"]
+
+
+async def test_credentials_are_not_sent_where_an_upload_is_said_to_be_elsewhere(
+    asking: Asking,
+) -> None:
+    asking.stand_in.login = "basic"
+    asking.login = Login(asking.stand_in.user, asking.stand_in.password)
+    with StandInRegistry().serve() as elsewhere:
+        asking.stand_in.location = f"http://{elsewhere.domain}/v2/{PATH}/blobs/uploads/one"
+        await asking.check_push()
+        assert elsewhere.requests == []
+    assert asking.stand_in.asked("DELETE") == []
+
+
+@pytest.mark.parametrize("location", [None, "http://[no-address", "//", "ftp://127.0.0.1"])
+async def test_an_upload_that_cannot_be_given_up_keeps_nobody_from_pushing(
+    asking: Asking, location: str | None
+) -> None:
+    asking.stand_in.location = location
+    asking.stand_in.keeps_uploads = True
+    await asking.check_push()
+    assert len(asking.stand_in.asked("DELETE")) <= 1
+    assert asking.pauses == []
+
+
 async def test_a_token_is_asked_for_once_for_each_right(asking: Asking) -> None:
     asking.stand_in.hold(PATH, "1", manifest(1))
     asking.stand_in.login = "bearer"
@@ -163,7 +191,9 @@ async def test_no_or_a_wrong_login_is_refused_with_the_remedy(
     asking.login = login
     with pytest.raises(RefusedError, match="does not accept the credentials") as caught:
         await asking.find()
-    assert "docker login" in caught.value.remedy
+    assert f"docker login {asking.domain}" in caught.value.remedy
+    # A run has no such flags.
+    assert f"image push --image {asking.domain}/{PATH} --registry-user" in caught.value.remedy
     assert "wrong-one" not in "".join(traceback.format_exception(caught.value))
     assert asking.pauses == []
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from core.kube.archive import OURS
 from core.kube.cluster import Cluster
 from core.kube.transfer import TransferError
 from tests.core.kube.clocks import Clock
@@ -73,6 +74,8 @@ DEVICE = {"type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 3, "size": 0}
         ([plain("/outside")], [announced("/outside")]),
         ([plain("a/../../outside")], [announced("a/../../outside")]),
         ([plain("./a")], [announced("./a")]),
+        *(([plain(name)], [announced(name)]) for name in sorted(OURS)),
+        ([plain("STATUS.md/a")], [announced("STATUS.md/a")]),
         ([plain(".collecting/a")], [announced(".collecting/a")]),
         ([plain("")], [announced("")]),
         ([plain("a\0b")], [announced("a\0b")]),

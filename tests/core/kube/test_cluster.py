@@ -274,6 +274,24 @@ async def test_a_command_that_breaks_off_has_no_status(stand_in: StandIn, cluste
     assert not any(frame[0] == 3 for frame in frames)
 
 
+async def test_a_command_goes_through_the_proxy_of_the_kubeconfig(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    access = stand_in.access(tmp_path)
+    path = Path(access.kubeconfig)
+    document = json.loads(path.read_text())
+    # No such host: only through the proxy, which the stand-in itself is, is there an answer.
+    there = {"server": "http://kubernetes.invalid:6443", "proxy-url": stand_in.url}
+    document["clusters"][0]["cluster"] = there
+    path.write_text(json.dumps(document))
+    async with Cluster(access) as cluster:
+        await cluster.request("POST", PODS, body=pod_body("works"), patience_s=0)
+        stand_in.pod("works").start()
+        stand_in.pod("works").executor = answering(b"done")
+        async with cluster.execute("works", "main", ["x"], patience_s=0) as channel:
+            assert b"\x01done" in [message.data async for message in channel]
+
+
 async def test_a_request_can_be_cancelled_while_the_server_thinks(
     stand_in: StandIn, cluster: Cluster
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -219,6 +220,23 @@ async def test_a_creation_whose_answer_was_lost_is_still_ours(
     first = await install(cluster, manifest, {"gpubench-tui/run": "r1"})
     again = await install(cluster, manifest, {"gpubench-tui/run": "r1"})
     assert (again.uid, again.created) == (first.uid, True)
+
+
+async def test_an_installation_under_way_when_it_is_cancelled_is_carried_to_its_end(
+    stand_in: StandIn, cluster: Cluster, tmp_path: Path
+) -> None:
+    arrives = asyncio.Event()
+    stand_in.fail(method="POST", until=arrives)
+    installing = asyncio.create_task(install(cluster, await _manifest(tmp_path), {}))
+    while not stand_in.asked:
+        await asyncio.sleep(0)
+    installing.cancel()
+    assert not (await asyncio.wait({installing}, timeout=0.2))[0]
+    arrives.set()
+    with pytest.raises(asyncio.CancelledError):
+        await installing
+    path = "/apis/apps/v1/namespaces/kube-system/daemonsets/nvidia-driver-installer"
+    assert (await cluster.request("GET", path))["metadata"]["uid"]
 
 
 async def test_who_may_not_install_is_denied(

@@ -63,7 +63,8 @@ def test_fewer_gpus_than_are_needed_are_not_enough() -> None:
     found = told([node(gpus=1)], needed=2)
     assert (found.ready, kind(found)) == (False, "no gpu")
     assert found.reason is not None
-    assert found.reason.hopeless
+    # Another pool may have larger nodes, and an autoscaler adds one for a pod.
+    assert (found.needs_a_node, found.reason.hopeless) == (True, False)
 
 
 def test_one_ready_node_of_several_is_enough() -> None:
@@ -100,9 +101,28 @@ def test_where_nothing_says_gpu_all_matching_nodes_count() -> None:
     ]
 
 
+def test_where_no_node_is_one_with_a_gpu_another_is_needed() -> None:
+    cpu_nodes = [node("a", labels={}), node("b", labels={})]
+    assert told(cpu_nodes).needs_a_node
+    assert told(cpu_nodes, daemonsets=[daemonset(template=OF_GKE)]).needs_a_node
+    assert told([*cpu_nodes, node("c", labels={}, ready=False)]).needs_a_node
+
+
+def test_a_gpu_node_whose_driver_is_to_come_is_waited_for() -> None:
+    gpu_node = node("b", labels={"accelerator": "t4"})
+    assert not told([node("a", labels={}), gpu_node]).needs_a_node
+    small = node("c", labels={"accelerator": "t4"}, gpus=1)
+    assert not told([gpu_node, small], needed=2).needs_a_node
+    assert not told([small]).needs_a_node
+
+
+def test_a_node_that_something_installs_a_driver_on_is_one_with_a_gpu() -> None:
+    assert not told([node("a", labels={})], daemonsets=[daemonset()]).needs_a_node
+
+
 def test_no_matching_node_is_said() -> None:
     found = told([node()], selector={"pool": "l4"})
-    assert (found.nodes, kind(found)) == ((), "no nodes")
+    assert (found.nodes, kind(found), found.needs_a_node) == ((), "no nodes", True)
     assert found.reason is not None
     assert "pool=l4" in found.reason.sentence
 

@@ -319,3 +319,10 @@ def test_nothing_at_all_like_an_object_breaks_it(
     a_pod: object, events: list[object], a_job: object, a_node: object
 ) -> None:
     why_ended(a_pod, "benchmark", events, a_job, a_node)  # type: ignore[arg-type]
+
+
+def test_a_deadline_is_lengthened_by_the_option_that_set_it() -> None:
+    failed = job(conditions=[condition("Failed", True, "DeadlineExceeded")])
+    tried = pod(phase="Failed", reason="DeadlineExceeded")
+    assert "--job-minutes" in _must(why_ended(None, "benchmark", [], failed)).remedy
+    assert "--start-minutes" in _must(why_ended(tried, "nvidia-smi", [])).remedy

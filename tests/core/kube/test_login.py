@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import ssl
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
 from aiohttp import web
 
 from core.kube.cluster import Access, Cluster
@@ -21,62 +23,48 @@ from core.kube.errors import (
     KubeconfigError,
     UnreachableError,
 )
+from core.kube.login import log_in
 from tests.core.kube.clocks import Clock
-from tests.core.kube.sides import pod_body
+from tests.core.kube.login_programs import with_program
 from tests.core.kube.stand_in import StandIn
-from tests.core.kube.stand_in_access import ADMIN, VIEWER
-from tests.core.kube.stand_in_pods import answering
 
 PODS = "/api/v1/namespaces/default/pods"
-JOBS = "/apis/batch/v1/namespaces/default/jobs"
 
 
-async def test_after_a_token_has_expired_the_kubeconfig_is_read_once_more(
-    stand_in: StandIn, tmp_path: Path, patient: Cluster, clock: Clock
+async def test_the_server_s_name_of_the_kubeconfig_holds_for_commands_too(
+    tmp_path: Path, clock: Clock
 ) -> None:
-    async with patient as cluster:
-        await cluster.request("GET", PODS)
-        stand_in.accounts["fresh"] = stand_in.accounts.pop(ADMIN)
-        stand_in.access(tmp_path, "fresh")
-        clock.now += 3600
-        assert (await cluster.request("GET", PODS))["items"] == []
-        async with cluster.stream(PODS) as content:
-            assert await content.read()
-    assert clock.pauses == []
+    made = _self_signed(tmp_path, "DNS:kubernetes.test")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(made / "server.crt", made / "server.key")
 
+    async def serve(request: web.Request) -> web.StreamResponse:
+        answer = web.WebSocketResponse(protocols=("v4.channel.k8s.io",))
+        await answer.prepare(request)
+        await answer.send_bytes(b"\x01done")
+        return answer
 
-async def test_a_token_that_stays_expired_is_one_sentence(
-    stand_in: StandIn, patient: Cluster, clock: Clock
-) -> None:
-    async with patient as cluster:
-        del stand_in.accounts[ADMIN]
-        clock.now += 3600
-        with pytest.raises(DeniedError) as caught:
-            await cluster.request("GET", PODS)
-    assert caught.value.status == 401
-    assert "context stand-in" in caught.value.sentence
-    assert ADMIN not in str(caught.value)
-    assert len(stand_in.asked) == 2
-
-
-async def test_a_stream_and_a_command_log_in_again_too(
-    stand_in: StandIn, tmp_path: Path, patient: Cluster, clock: Clock
-) -> None:
-    async with patient as cluster:
-        await cluster.request("POST", PODS, body=pod_body("works"))
-        stand_in.pod("works").start()
-        stand_in.pod("works").executor = answering(b"done")
-        for token in ("second", "third"):
-            [name] = [each for each in stand_in.accounts if each != VIEWER]
-            stand_in.accounts[token] = stand_in.accounts.pop(name)
-            stand_in.access(tmp_path, token)
-            clock.now += 3600
-            if token == "second":
-                async with cluster.stream(PODS) as content:
-                    assert await content.read()
-            else:
-                async with cluster.execute("works", "main", ["x"]) as channel:
-                    assert b"\x01done" in [message.data async for message in channel]
+    runner = web.AppRunner(_application(serve), access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    server = StandIn()
+    server.url = f"https://127.0.0.1:{runner.addresses[0][1]}"
+    access = server.access(tmp_path)
+    path = Path(access.kubeconfig)
+    document = json.loads(path.read_text())
+    document["clusters"][0]["cluster"] |= {
+        "certificate-authority": str(made / "server.crt"),
+        "tls-server-name": "kubernetes.test",
+    }
+    path.write_text(json.dumps(document))
+    try:
+        async with (
+            Cluster(access, sleep=clock.sleep, monotonic=clock.monotonic) as cluster,
+            cluster.execute("works", "main", ["x"]) as channel,
+        ):
+            assert (await channel.receive_bytes()) == b"\x01done"
+    finally:
+        await runner.cleanup()
 
 
 async def test_a_certificate_of_a_stranger_is_one_sentence_at_once(
@@ -181,27 +169,6 @@ async def test_a_kubeconfig_that_is_not_there_is_wrong_input(tmp_path: Path) -> 
     assert str(tmp_path) in folder.sentence
 
 
-async def test_a_login_program_is_run_and_run_again_when_its_token_ends(
-    stand_in: StandIn, tmp_path: Path, clock: Clock
-) -> None:
-    program = tmp_path / "login.py"
-    token = tmp_path / "token"
-    token.write_text(ADMIN)
-    program.write_text(
-        "import json, pathlib\n"
-        f"token = pathlib.Path({str(token)!r}).read_text()\n"
-        "print(json.dumps({'apiVersion': 'client.authentication.k8s.io/v1beta1',"
-        " 'kind': 'ExecCredential', 'status': {'token': token}}))\n"
-    )
-    access = _with_program(stand_in.access(tmp_path), sys.executable, str(program))
-    async with Cluster(access, sleep=clock.sleep, monotonic=clock.monotonic) as cluster:
-        assert (await cluster.request("GET", PODS))["items"] == []
-        stand_in.accounts["fresh"] = stand_in.accounts.pop(ADMIN)
-        token.write_text("fresh")
-        clock.now += 3600
-        assert (await cluster.request("GET", PODS))["items"] == []
-
-
 @pytest.mark.parametrize(
     ("command", "said"),
     [
@@ -218,12 +185,39 @@ async def test_a_login_program_that_fails_is_one_sentence(
     command: list[str],
     said: str,
 ) -> None:
-    access = _with_program(stand_in.access(tmp_path), *command)
+    access = with_program(stand_in.access(tmp_path), *command)
     error = await _cannot_enter(access)
     assert "\n" not in error.sentence
     assert access.kubeconfig in error.sentence
     assert said in error.sentence
     assert "kubectl --context stand-in" in error.remedy
+
+
+async def test_a_login_program_that_does_not_end_is_one_sentence(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    access = with_program(stand_in.access(tmp_path), "sleep", "600")
+    configuration = SimpleNamespace(host="", api_key={})
+    with pytest.raises(KubeconfigError, match=r"did not end within 0\.2 s") as caught:
+        await log_in(access.kubeconfig, access.context, configuration, limit_s=0.2)
+    assert "kubectl --context stand-in" in caught.value.remedy
+
+
+async def test_a_login_program_that_nobody_waits_for_is_ended(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    noted = tmp_path / "pid"
+    command = f"echo $$ > '{noted}.part'; mv '{noted}.part' '{noted}'; exec sleep 600"
+    access = with_program(stand_in.access(tmp_path), "sh", "-c", command)
+    entering = asyncio.create_task(Cluster(access).__aenter__())
+    async with asyncio.timeout(20):
+        while not noted.exists():
+            await asyncio.sleep(0.005)
+    entering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await entering
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(noted.read_text()), 0)
 
 
 def _application(serve: Callable[[web.Request], Any]) -> web.Application:
@@ -240,28 +234,13 @@ async def _cannot_enter(access: Access) -> KubeconfigError:
     return caught.value
 
 
-def _with_program(access: Access, command: str, *arguments: str) -> Access:
-    path = Path(access.kubeconfig)
-    document = yaml.safe_load(path.read_text())
-    document["users"][0]["user"] = {
-        "exec": {
-            "apiVersion": "client.authentication.k8s.io/v1beta1",
-            "command": command,
-            "args": list(arguments),
-            "interactiveMode": "Never",
-        }
-    }
-    path.write_text(json.dumps(document))
-    return access
-
-
-def _self_signed(folder: Path) -> Path:
+def _self_signed(folder: Path, name_of_server: str = "IP:127.0.0.1") -> Path:
     """Make two certificates for this machine, ``server`` and ``other``."""
     for name in ("server", "other"):
         command = [
             *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
             *("-keyout", f"{name}.key", "-out", f"{name}.crt", "-subj", "/CN=127.0.0.1"),
-            *("-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-addext", f"subjectAltName={name_of_server}"),
         ]
         try:
             subprocess.run(command, cwd=folder, check=True, capture_output=True)

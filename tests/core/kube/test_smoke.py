@@ -24,6 +24,7 @@ from tests.cluster_kit import SMALL_IMAGE
 from tests.core.kube.stand_in import StandIn
 from tests.core.kube.stand_in_pods import Pod
 
+PODS = "/api/v1/namespaces/default/pods"
 TABLE = """\
 Sun Mar  1 10:00:00 2026
 +-----------------------------------------------------------------------------------------+
@@ -257,8 +258,7 @@ async def test_a_pod_that_somebody_deletes_is_said(stand_in: StandIn, cluster: C
 
 
 async def test_a_pod_left_by_a_killed_run_is_replaced(stand_in: StandIn, cluster: Cluster) -> None:
-    path = "/api/v1/namespaces/default/pods"
-    old = await cluster.request("POST", path, body=a_pod())
+    old = await cluster.request("POST", PODS, body=a_pod())
     smoke = asyncio.create_task(run_smoke(cluster, a_pod(), on_reason=ignore, deadline_s=20))
     while True:
         pod = stand_in.controllers.pods.get(("default", "gpubench-smoke"))
@@ -267,6 +267,78 @@ async def test_a_pod_left_by_a_killed_run_is_replaced(stand_in: StandIn, cluster
         await asyncio.sleep(0)
     _prints(*TABLE.splitlines())(pod)
     assert (await smoke).gpus
+    assert await _gone(cluster)
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ({"somebody": "else"}, "none of ours"),
+        (
+            {"gpubench-tui/run": "r2", "app.kubernetes.io/managed-by": "gpubench-tui"},
+            "of run r2",
+        ),
+    ],
+)
+async def test_anothers_pod_of_the_same_name_stays(
+    cluster: Cluster, labels: dict[str, str], words: str
+) -> None:
+    theirs = {**a_pod(), "metadata": {"name": "gpubench-smoke", "labels": labels}}
+    there = await cluster.request("POST", PODS, body=theirs)
+    with pytest.raises(SmokeError, match=words) as raised:
+        await run_smoke(cluster, a_pod(), on_reason=ignore, deadline_s=20)
+    assert "--name-suffix" in raised.value.remedy
+    assert ("teardown r2" in raised.value.remedy) == ("r2" in words)
+    after = await cluster.request("GET", f"{PODS}/gpubench-smoke")
+    assert after["metadata"] == there["metadata"]
+
+
+async def test_the_run_is_named_in_full_where_its_label_is_cut(cluster: Cluster) -> None:
+    labels = {"gpubench-tui/run": "r2-cut", "app.kubernetes.io/managed-by": "gpubench-tui"}
+    theirs = a_pod()
+    theirs["metadata"] |= {"labels": labels, "annotations": {"gpubench-tui/run-id": "r2-in-full"}}
+    await cluster.request("POST", PODS, body=theirs)
+    with pytest.raises(SmokeError, match="of run r2-in-full"):
+        await run_smoke(cluster, a_pod(), on_reason=ignore, deadline_s=20)
+
+
+async def test_a_pod_that_took_the_name_meanwhile_stays(
+    stand_in: StandIn, cluster: Cluster
+) -> None:
+    ours_is_gone, theirs_is_there = asyncio.Event(), asyncio.Event()
+    stand_in.fail(method="DELETE", until=theirs_is_there)
+
+    async def take_the_name() -> None:
+        while not any(each.method == "DELETE" for each in stand_in.asked):
+            await asyncio.sleep(0)
+        stand_in.pod("gpubench-smoke").gone()
+        ours_is_gone.set()
+        await cluster.request("POST", PODS, body=a_pod())
+        theirs_is_there.set()
+
+    taking = asyncio.create_task(take_the_name())
+    assert (await _run(stand_in, cluster, _prints(*TABLE.splitlines()))).gpus
+    await taking
+    assert ours_is_gone.is_set()
+    assert not await _gone(cluster)
+
+
+async def test_a_creation_under_way_when_it_is_cancelled_is_undone(
+    stand_in: StandIn, cluster: Cluster
+) -> None:
+    arrives = asyncio.Event()
+    stand_in.fail(method="POST", until=arrives)
+    smoke = asyncio.create_task(run_smoke(cluster, a_pod(), on_reason=ignore, deadline_s=60))
+    while not stand_in.asked:
+        await asyncio.sleep(0)
+    smoke.cancel()
+    # Nothing is looked for, and nothing proved, while the pod may yet come.
+    assert not (await asyncio.wait({smoke}, timeout=0.2))[0]
+    assert [each.method for each in stand_in.asked] == ["POST"]
+    arrives.set()
+    with pytest.raises(asyncio.CancelledError):
+        await smoke
+    assert any(each.method == "DELETE" for each in stand_in.asked)
     assert await _gone(cluster)
 
 

@@ -263,6 +263,44 @@ async def test_a_server_that_stays_away_ends_the_patience(scene: Scene) -> None:
     assert "Collect again" in caught.value.remedy
 
 
+@pytest.mark.parametrize("action", ["bundle", "send"])
+async def test_a_command_that_falls_silent_is_asked_again(scene: Scene, action: str) -> None:
+    put_results(scene.shared, FILES)
+    whole = keeper_here(scene.shared, chunk=50_000)
+    silent = [action]
+
+    async def execute(command: Sequence[str]) -> Frames:
+        async for frame in whole(command):
+            if silent and command[3] == silent[0] and isinstance(frame, int):
+                silent.clear()
+                await asyncio.Event().wait()
+            yield frame
+            if silent and command[3] == silent[0] == "send":
+                silent.clear()
+                await asyncio.Event().wait()
+
+    scene.answer(execute)
+    async with asyncio.timeout(20):
+        await scene.collect(patience_s=0.4)
+    assert found_in(scene.destination) == FILES
+    if action == "send":
+        assert scene.sent_from() == [0, 50_000]
+
+
+async def test_silence_without_end_ends_the_patience(scene: Scene) -> None:
+    put_results(scene.shared, FILES)
+
+    async def execute(_command: Sequence[str]) -> Frames:
+        await asyncio.Event().wait()
+        yield 0
+
+    scene.answer(execute)
+    async with asyncio.timeout(20):
+        with pytest.raises(TransferError, match="nothing came for") as caught:
+            await scene.collect(patience_s=0.2)
+    assert "Collect again" in caught.value.remedy
+
+
 async def test_missing_rights_are_told_as_such(scene: Scene) -> None:
     scene.stand_in.fail(403, path="/exec")
     with pytest.raises(DeniedError):

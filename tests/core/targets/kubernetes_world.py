@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -33,7 +34,8 @@ from tests.core.runs import ROOT, named_run, small_plan
 from tests.core.stages import StandIn as StandInStage
 from tests.tui.recorded import RECORDED
 
-RUN = "20260504-120000-kubernetes-baseline-ab12"
+RUN: str = json.loads((RECORDED / "baseline" / "run.json").read_text())["id"]
+"""Whose results the pod will hold."""
 IMAGE = "registry.test/benchmark@sha256:" + "0" * 64
 NVIDIA_SMI = """
 | NVIDIA-SMI 570.00.01              Driver Version: 570.00.01      CUDA Version: 12.8     |
@@ -148,7 +150,11 @@ class World:
 
     def _leave_results(self) -> None:
         recorded = RECORDED / "baseline" / "folder"
-        copy = f"mkdir -p '{self.pod_results}' && cp -r '{recorded}' '{self.pod_results}/run'"
+        # Its log was written by this side, not in the pod.
+        copy = (
+            f"mkdir -p '{self.pod_results}' && cp -r '{recorded}' '{self.pod_results}/run' "
+            f"&& rm '{self.pod_results}/run/deployment.log'"
+        )
         subprocess.run(
             [
                 *(sys.executable, "-m", "benchmark.keeper", "run", "--folder"),

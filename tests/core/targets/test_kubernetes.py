@@ -20,6 +20,7 @@ from core.run.events import (
     ResourceDeleted,
     ResourceIntended,
     ResultsStored,
+    RunState,
     Stage,
     StageChecked,
 )
@@ -32,6 +33,7 @@ from core.targets.kubernetes.deployment import placement_of, resolve
 from core.targets.kubernetes.job import MANIFEST_FILE
 from core.targets.kubernetes.manifest import manifest
 from core.targets.kubernetes.spreading import one_for_each
+from core.targets.kubernetes.stages import unwinding
 from tests.core.kube.stand_in import StandIn
 from tests.core.runs import small_plan
 from tests.core.targets.kubernetes_world import DONE, RUN, World, kubelet
@@ -337,3 +339,100 @@ def test_a_selector_or_toleration_that_is_none_is_refused(field: str, value: str
 def test_a_target_on_a_cluster_needs_an_image() -> None:
     with pytest.raises(SettingsError, match="image"):
         resolve(Settings(target="kubernetes"), {})
+
+
+async def test_a_pod_of_an_earlier_job_of_the_same_name_is_not_taken_for_ours(
+    on_cpu: World,
+) -> None:
+    stale: JsonObject = {
+        **{"apiVersion": "v1", "kind": "Pod"},
+        "metadata": {
+            "name": "gpu-benchmark-baseline-stale",
+            "labels": {"job-name": "gpu-benchmark-baseline", "gpubench-tui/run": "another"},
+        },
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "benchmark", "image": "x"}]},
+    }
+    async with on_cpu.connect(on_cpu.access) as cluster:
+        await cluster.request("POST", "/api/v1/namespaces/default/pods", body=stale)
+    on_cpu.stand_in.pod("gpu-benchmark-baseline-stale").start()
+    running = asyncio.create_task(on_cpu.run())
+    pod = await on_cpu.pod(lambda name: "stale" not in name)
+    await on_cpu.measured(pod)
+    await on_cpu.said("pod", "working", "runs")
+    assert on_cpu.deployment.pod == pod.name
+    pod.log(DONE.model_dump_json(), container="benchmark")
+    pod.finish(container="benchmark")
+    await running
+
+
+async def test_a_container_that_ended_before_it_was_seen_to_run_is_judged_at_once(
+    on_cpu: World,
+) -> None:
+    running = asyncio.create_task(on_cpu.run())
+    pod = await on_cpu.benchmark_pod()
+    pod.schedule()
+    pod.start("keeper")
+    pod.finish(128, reason="StartError", message="exec: not found", container="benchmark")
+    async with asyncio.timeout(20):
+        with pytest.raises(StageError):
+            await running
+
+
+async def test_results_of_another_run_are_refused(on_cpu: World) -> None:
+    running = asyncio.create_task(on_cpu.run())
+    pod = await on_cpu.benchmark_pod()
+    await on_cpu.measured(pod)
+    file = on_cpu.pod_results / "run" / "benchmark_results.json"
+    file.write_text(file.read_text().replace(RUN, "20260101-000000-local-baseline-0000"))
+    pod.log(DONE.model_dump_json(), container="benchmark")
+    pod.finish(container="benchmark")
+    with pytest.raises(StageError):
+        await running
+    assert on_cpu.records(ResultsStored) == []
+
+
+async def test_a_stop_while_results_are_fetched_waits_for_them(on_cpu: World) -> None:
+    running = asyncio.create_task(on_cpu.run())
+    pod = await on_cpu.benchmark_pod()
+    await on_cpu.measured(pod)
+    await on_cpu.said("pod", "working", "runs")
+    held = asyncio.Event()
+    on_cpu.stand_in.fail(path="/exec", until=held)
+    pod.log(DONE.model_dump_json(), container="benchmark")
+    pod.finish(container="benchmark")
+    await on_cpu.said("pod", "ready", "its results wait")
+    await _until(lambda: any(each.path.endswith("/exec") for each in on_cpu.stand_in.asked))
+    running.cancel()
+    held.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert read_result(on_cpu.run_folder / "benchmark_results.json").benchmarks
+    assert not on_cpu.deployment.holding
+
+
+async def test_a_job_that_is_deleted_before_it_has_a_pod_ends_the_run(on_cpu: World) -> None:
+    running = asyncio.create_task(on_cpu.run())
+    pod = await on_cpu.benchmark_pod()
+    async with on_cpu.connect(on_cpu.access) as cluster:
+        await cluster.request("DELETE", f"{JOBS}/gpu-benchmark-baseline")
+    pod.gone()
+    async with asyncio.timeout(20):
+        with pytest.raises(StageError):
+            await running
+
+
+async def test_a_failed_benchmark_that_is_kept_keeps_its_pod(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    settings = settings_for(stand_in, tmp_path, gpus=0, keep="failed")
+    world = World(stand_in, stand_in.access(tmp_path), tmp_path, settings)
+    running = asyncio.create_task(world.run())
+    pod = await world.benchmark_pod()
+    await world.measured(pod)
+    pod.log("it goes wrong", container="benchmark")
+    pod.finish(3, container="benchmark")
+    with pytest.raises(StageError):
+        await running
+    assert "deletionTimestamp" not in pod.document["metadata"]
+    assert unwinding(world.deployment, RUN)(RunState.FAILED) is None
+    assert unwinding(world.deployment, RUN)(RunState.INTERRUPTED) is not None
