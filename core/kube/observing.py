@@ -23,7 +23,7 @@ class Observation:
 
     job: JsonObject | None = None
     pod: JsonObject | None = None
-    """The newest pod of the Job."""
+    """The Job's first pod; None before it is there and when it is gone."""
     events: list[JsonObject] = field(default_factory=list)
     """Of the Job and of the pod, in no particular order."""
     node_object: JsonObject | None = None
@@ -88,6 +88,7 @@ class _Watcher:
         self._changed = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._watched: dict[str, str] = {}
+        self._first_pod = ""
         jobs = f"/apis/batch/v1/namespaces/{cluster.namespace}/jobs"
         self._start("job", self._follow_job(jobs, job))
         self._start("pods", self._follow_pods(f"job-name={job},{selector}"))
@@ -131,8 +132,11 @@ class _Watcher:
 
     async def _follow_pods(self, selector: str) -> None:
         async for pods in self._watch(f"{self._base}/pods", {"labelSelector": selector}):
-            self._seen.pod = _newest(pods)
-            self._seen.had_pod = self._seen.had_pod or bool(pods)
+            # The first it is: where a pod is deleted, the Job controller starts another one, which
+            # would measure anew.
+            self._first_pod = self._first_pod or _oldest(pods)
+            self._seen.pod = pods.get(self._first_pod)
+            self._seen.had_pod = bool(self._first_pod)
             self._follow_also("events of pod", self._seen.pod_name, self._follow_events)
             self._follow_also("node", self._seen.node, self._follow_node)
             self._changed.set()
@@ -164,9 +168,7 @@ class _Watcher:
             self._changed.set()
 
 
-def _newest(pods: Mapping[str, JsonObject]) -> JsonObject | None:
-    return max(
-        pods.values(),
-        key=lambda pod: words(pod, "metadata", "creationTimestamp"),
-        default=None,
+def _oldest(pods: Mapping[str, JsonObject]) -> str:
+    return min(
+        pods, key=lambda name: words(pods[name], "metadata", "creationTimestamp"), default=""
     )

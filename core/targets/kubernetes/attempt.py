@@ -197,7 +197,8 @@ class Attempt:
         ending = self._ending()
         pod = self.deployment.pod
         if ending is None or ending.kind not in _ENDS_OF_PODS:
-            self._tell("pod", pod, "working", f"runs on node {self.seen.node}")
+            if self.seen.node:
+                self._tell("pod", pod, "working", f"runs on node {self.seen.node}")
             return False
         if ending.kind == "node lost" and not words(self.seen.pod, "metadata", "deletionTimestamp"):
             # It may come back; the cluster itself gives it up after some minutes.

@@ -436,3 +436,25 @@ async def test_a_failed_benchmark_that_is_kept_keeps_its_pod(
     assert "deletionTimestamp" not in pod.document["metadata"]
     assert unwinding(world.deployment, RUN)(RunState.FAILED) is None
     assert unwinding(world.deployment, RUN)(RunState.INTERRUPTED) is not None
+
+
+async def test_a_pod_that_replaces_a_deleted_one_is_not_taken_for_it(on_cpu: World) -> None:
+    running = asyncio.create_task(on_cpu.run())
+    pod = await on_cpu.benchmark_pod()
+    await on_cpu.measured(pod, results=False)
+    await on_cpu.said("pod", "working", "runs")
+    on_cpu.stand_in.controllers.hold_deletions = True
+    # A real Job controller starts another one while the first still ends.
+    replacing: JsonObject = {
+        **{"apiVersion": "v1", "kind": "Pod"},
+        "metadata": {"name": "replacing", "labels": pod.document["metadata"]["labels"]},
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "benchmark", "image": "x"}]},
+    }
+    pods = "/api/v1/namespaces/default/pods"
+    async with on_cpu.connect(on_cpu.access) as cluster:
+        await cluster.request("POST", pods, body=replacing)
+        await cluster.request("DELETE", f"{pods}/{pod.name}")
+    on_cpu.stand_in.pod("replacing").start()
+    on_cpu.stand_in.pod("replacing").finish()
+    with pytest.raises(StageError, match="was deleted"):
+        await running
