@@ -360,6 +360,8 @@ for number in range(10):
 
 
 @pytest.mark.cluster
+# The image may have to be made first.
+@pytest.mark.timeout(1500)
 async def test_20_mb_come_from_a_real_pod_over_cut_connections(
     real_cluster_access: Access, real_namespace: str, tmp_path: Path
 ) -> None:
