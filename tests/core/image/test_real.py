@@ -297,6 +297,8 @@ async def test_a_real_login_opens_a_closed_registry_and_a_wrong_one_does_not(
             assert answer.headers["Docker-Content-Digest"] == shipped.reference.partition("@")[2]
 
 
+# The base image may have to be made first.
+@pytest.mark.timeout(1500)
 async def test_the_benchmarks_own_image_runs_restricted(engine: Any, tmp_path: Path) -> None:
     if reason := why_not():
         pytest.skip(reason)
