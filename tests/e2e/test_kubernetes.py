@@ -127,6 +127,7 @@ def under_way(deployment: Deployment) -> Iterator[str]:
         deployment.run("teardown", run)
 
 
+@pytest.mark.slow
 async def test_a_run_that_is_stopped_leaves_nothing_and_keeps_what_it_had(
     deployment: Deployment, under_way: str
 ) -> None:
@@ -156,6 +157,7 @@ async def test_a_killed_run_is_torn_down_from_its_journal_and_run_again(
     assert await left_by(deployment.access, events[0]["run"]) == []
 
 
+@pytest.mark.slow
 async def test_a_pod_that_is_deleted_ends_the_run_with_that_reason(
     deployment: Deployment, under_way: str
 ) -> None:
@@ -233,6 +235,7 @@ async def test_a_pod_that_must_wait_says_why_within_seconds(deployment: Deployme
     assert await left_by(deployment.access, run) == []
 
 
+@pytest.mark.slow
 async def test_a_cordoned_node_is_named_as_the_reason(deployment: Deployment) -> None:
     if not on_the_kit():
         pytest.skip("only the cluster kit's node is ours to cordon")
