@@ -29,10 +29,16 @@ class Page(Screen[None]):
         """What the console knows."""
         return self.console_app.state
 
+    _most_children = 0
+
     @property
     def is_whole(self) -> bool:
-        """Whether the page has its widgets: it loses them some messages before it ends itself."""
-        return self.is_attached and bool(self.children)
+        """Whether the page has its widgets: it loses them, one by one, some messages before it ends
+        itself.
+        """
+        count = len(self.children)
+        self._most_children = max(self._most_children, count)
+        return self.is_attached and 0 < count == self._most_children
 
     def state_changed(self) -> None:
         """Show the state; called at most some times a second."""

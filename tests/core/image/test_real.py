@@ -297,7 +297,8 @@ async def test_a_real_login_opens_a_closed_registry_and_a_wrong_one_does_not(
             assert answer.headers["Docker-Content-Digest"] == shipped.reference.partition("@")[2]
 
 
-# The base image may have to be made first.
+# The base image may have to be made first. The end-to-end test on a cluster runs it so too.
+@pytest.mark.slow
 @pytest.mark.timeout(1500)
 async def test_the_benchmarks_own_image_runs_restricted(engine: Any, tmp_path: Path) -> None:
     if reason := why_not():
