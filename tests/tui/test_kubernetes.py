@@ -21,6 +21,7 @@ from tests.tui.recorded import replay
 from tests.tui.stand_ins import Answers, console_with
 from tui.background import Answer
 from tui.page import Page
+from tui.widgets.title import Banner
 
 SIZES = [(80, 24), (200, 60)]
 both_sizes = pytest.mark.parametrize("size", SIZES, ids=["80x24", "200x60"])
@@ -153,6 +154,18 @@ class TestStages:
             await until_shown(pilot, "Insufficient", "nvidia.com/gpu")
             await pilot.resize_terminal(120, 40)
             await until_shown(pilot, "Insufficient", "nvidia.com/gpu", "telemetry")
+
+
+async def test_a_page_that_loses_its_widgets_shows_nothing_more(open_run: Open) -> None:
+    async with open_run(told.pod_pending) as pilot:
+        await dashboard(pilot, "Insufficient")
+        page = pilot.app.screen
+        assert isinstance(page, Page)
+        assert page.is_whole
+        await page.query_one(Banner).remove()
+        # As while the console closes: it is still asked to show what is new.
+        page.state_changed()
+        assert not page.is_whole
 
 
 class CountingPage(Page):
