@@ -12,8 +12,8 @@ from pathlib import Path
 from benchmark.estimate import planned_seconds
 from benchmark.plan import Plan
 from core.errors import SettingsError
-from core.kube.cluster import Access, Cluster
-from core.kube.driver_manifests import KNOWN_SOURCES
+from core.kube.cluster import Access, Cluster, JsonObject
+from core.kube.driver_manifests import KNOWN_SOURCES, driver_manifest
 from core.kube.kubeconfig import resolve_access
 from core.kube.objects import (
     JobOrder,
@@ -46,6 +46,18 @@ class Deployment:
     """When the benchmark's container ended, by its node."""
     holding: bool = False
     """The pod holds results that could not be collected: it must stay."""
+
+    _daemonsets: list[JsonObject] | None = None
+
+    @property
+    def start_s(self) -> int:
+        """How long drivers, and then the pod, may take to start."""
+        return self.settings.start_minutes * 60
+
+    @property
+    def hold_s(self) -> int:
+        """How long results wait for their collection."""
+        return self.settings.hold_minutes * 60
 
     @property
     def job_name(self) -> str:
@@ -83,25 +95,40 @@ class Deployment:
 
     def order(self, run_id: str, leg: str, plan: Plan, image: str, now: datetime) -> JobOrder:
         """Return what the Job is made of."""
-        settings = self.settings
-        start_s = settings.start_minutes * 60
-        hold_s = settings.hold_minutes * 60
-        # The cluster counts from the Job's creation, and its end takes the results along.
-        deadline_s = start_s + self.work_s(plan) + hold_s
-        expires = int(now.timestamp()) + deadline_s + hold_s + _AFTER_HOLD_S
         return JobOrder(
             name=self.job_name,
             namespace=self.access.namespace,
             image=image,
-            labels=ownership_labels(run_id, leg, expires),
+            labels=self.labels(run_id, leg, plan, now),
             plan=plan.model_dump_json(),
             run_id=run_id,
             leg=leg,
             placement=self.placement,
-            deadline_s=deadline_s,
-            start_s=start_s,
-            hold_s=hold_s,
+            deadline_s=self._deadline_s(plan),
+            start_s=self.start_s,
+            hold_s=self.hold_s,
         )
+
+    def labels(self, run_id: str, leg: str, plan: Plan, now: datetime) -> dict[str, str]:
+        """Return the labels of everything that the run creates."""
+        expires = int(now.timestamp()) + self._deadline_s(plan) + self.hold_s + _AFTER_HOLD_S
+        return ownership_labels(run_id, leg, expires)
+
+    async def driver_daemonsets(self) -> list[JsonObject]:
+        """Return the DaemonSets that install the drivers, none where nothing is to be installed.
+        The manifest is read once: what preflight looked at is what is applied.
+
+        Raises:
+            ManifestError, ManifestUnreachableError: the manifest cannot be used.
+        """
+        source = self.settings.install_drivers
+        if self._daemonsets is None:
+            self._daemonsets = await driver_manifest(source) if source is not None else []
+        return self._daemonsets
+
+    def _deadline_s(self, plan: Plan) -> int:
+        # The cluster counts from the Job's creation, and its end takes the results along.
+        return self.start_s + self.work_s(plan) + self.hold_s
 
 
 def job_name(settings: Settings) -> str:

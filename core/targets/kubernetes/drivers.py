@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from core.errors import StageError
 from core.kube.cluster import Cluster
-from core.kube.driver_manifests import driver_manifest, install, namespace_of
+from core.kube.driver_manifests import install, namespace_of
 from core.kube.drivers import NodeDriver, Rollout, follow_rollout
 from core.kube.errors import DeniedError, NotFoundError
 from core.kube.objects import RUN_ANNOTATION, object_name
@@ -52,8 +52,7 @@ class Drivers:
         if not self.deployment.placement.gpus:
             return "no GPU is asked for: measured on the node's CPU"
         async with self.deployment.connect(self.deployment.access) as cluster:
-            if self.deployment.settings.install_drivers is not None:
-                await self._install(context, cluster)
+            await self._install(context, cluster)
             await self._wait_for_gpu(context, cluster)
             # The image is built meanwhile; if that fails the pipeline ends this stage too.
             await self.deployment.image_known.wait()
@@ -63,12 +62,10 @@ class Drivers:
         return words
 
     async def _install(self, context: StageContext, cluster: Cluster) -> None:
-        source = self.deployment.settings.install_drivers
-        assert source is not None
         access = self.deployment.access
         # A driver serves longer than the run; its own expiry is the run's all the same.
-        order = self.deployment.order(context.run_id, context.leg, context.plan, "", self.clock())
-        for daemonset in await driver_manifest(source):
+        labels = self._labels(context)
+        for daemonset in await self.deployment.driver_daemonsets():
             namespace, own = namespace_of(daemonset), name_of(daemonset)
             name = f"{namespace}/{own}"
             if await _is_there(cluster, namespace, own):
@@ -84,7 +81,7 @@ class Drivers:
                     ),
                 )
             )
-            installed = await install(cluster, daemonset, order.labels)
+            installed = await install(cluster, daemonset, labels)
             if installed.created:
                 context.emit(ResourceCreated(kind=DAEMONSET, name=name, identity=installed.uid))
                 continue
@@ -96,6 +93,9 @@ class Drivers:
                     "which is used as it is and stays",
                 )
             )
+
+    def _labels(self, context: StageContext) -> dict[str, str]:
+        return self.deployment.labels(context.run_id, context.leg, context.plan, self.clock())
 
     async def _wait_for_gpu(self, context: StageContext, cluster: Cluster) -> None:
         minutes = self.deployment.settings.start_minutes
@@ -136,14 +136,13 @@ class Drivers:
 
     async def _smoke(self, context: StageContext, cluster: Cluster) -> DriverFound:
         placement = self.deployment.placement
-        deadline_s = self.deployment.settings.start_minutes * 60
+        deadline_s = self.deployment.start_s
         name = object_name(self.deployment.job_name, "nvidia-smi")
-        order = self.deployment.order(context.run_id, context.leg, context.plan, "", self.clock())
         pod = smoke_pod(
             name,
             cluster.namespace,
             self.deployment.image,
-            labels=order.labels,
+            labels=self._labels(context),
             placement=placement,
             deadline_s=deadline_s,
             annotations={RUN_ANNOTATION: context.run_id},

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from core.errors import StageError
 from core.kube.cluster import Cluster
-from core.kube.driver_manifests import driver_manifest, namespace_of
+from core.kube.driver_manifests import namespace_of
 from core.kube.errors import DeniedError, NotFoundError
 from core.kube.objects import OWNER, OWNER_LABEL, RUN_ANNOTATION, RUN_LABEL
 from core.kube.permissions import SYSTEM_NAMESPACE, missing_permissions
@@ -93,10 +93,9 @@ class Preflight:
 
     async def _check_manifest(self, cluster: Cluster) -> list[StageChecked]:
         """Read the drivers' manifest, which may be wrong, and look where it leads."""
-        settings = self.deployment.settings
-        if settings.install_drivers is None or not settings.gpus:
+        found = await self.deployment.driver_daemonsets() if self.deployment.settings.gpus else []
+        if not found:
             return []
-        found = await driver_manifest(settings.install_drivers)
         names = ", ".join(f"{namespace_of(each)}/{name_of(each)}" for each in found)
         checks = [
             StageChecked(name="driver manifest", passed=True, detail=harmless(f"DaemonSet {names}"))

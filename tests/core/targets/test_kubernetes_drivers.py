@@ -23,6 +23,7 @@ from core.run.events import (
 from core.run.process import utc_now
 from core.run.view import ResourceView
 from core.settings import Settings
+from core.targets.kubernetes.deployment import Deployment
 from core.targets.kubernetes.drivers import Drivers
 from core.targets.kubernetes.hands import DaemonSetHand
 from core.targets.kubernetes.preflight import Preflight
@@ -226,7 +227,9 @@ async def test_who_may_not_list_daemonsets_may_install_and_remove_one(installing
 
 
 async def preflight(world: World) -> list[StageChecked]:
-    await Preflight(world.deployment).run(world.context(Stage.PREFLIGHT))
+    # Of a run of its own: within one the manifest is read once.
+    deployment = Deployment(world.settings, world.access, world.connect)
+    await Preflight(deployment).run(world.context(Stage.PREFLIGHT))
     return [each for each in world.records(StageChecked) if not each.passed]
 
 
