@@ -33,6 +33,8 @@ BATCHES: tuple[Sequence[int], ...] = (
     (5, 0),
     (4,),
 )
+# It computes on all CPUs in this process, which flushes denormals meanwhile.
+pytestmark = pytest.mark.xdist_group("machine")
 NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 
 

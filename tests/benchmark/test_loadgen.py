@@ -23,6 +23,7 @@ from tests.benchmark.loadgen_client import (
     single_stream,
 )
 
+pytestmark = pytest.mark.xdist_group("loadgen")
 with_real_loadgen = settings(
     max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -24,6 +24,7 @@ from benchmark.loadgen_log import (
 from benchmark.percentiles import order_statistic
 from tests.benchmark.loadgen_client import Worker, detail_of, multi_stream, server, single_stream
 
+pytestmark = pytest.mark.xdist_group("loadgen")
 CAPTURED = Path(__file__).with_name("loadgen_output")
 """Written by LoadGen 6.0.17 with a SUT that computes nothing; what a test does not need is gone."""
 

@@ -15,6 +15,7 @@ from benchmark.errors import WeightsError
 from benchmark.model import build, find_weights, weights_sha256
 from tests.benchmark.loadgen_client import REPOSITORY
 
+pytestmark = pytest.mark.xdist_group("machine")
 SEED = 4
 
 

@@ -75,7 +75,7 @@ def test_a_run_is_started_left_found_again_and_its_results_are_read(
     terminal.wait_for(run.id, "▶ running", "1 under way")
     terminal.press("Enter")
     terminal.wait_for(run.id, "▶ running", "measurements")
-    terminal.wait_for("The run is done", "4 measurements", patience_s=_A_RUN_S)
+    terminal.wait_for("The run is done", "measurements good", patience_s=_A_RUN_S)
     assert only_run(state).state is RunState.DONE
 
     # The screen's figures are those of the report.
@@ -88,7 +88,8 @@ def test_a_run_is_started_left_found_again_and_its_results_are_read(
     assert figures == table(report, list(_COLUMNS.values()))
     assert len(figures) == 4
     terminal.press("Escape")
-    terminal.wait_for("4 measurements")
+    # On a machine that others slow down some of them may be void.
+    terminal.wait_for("measurements good")
     terminal.press("q")
     assert terminal.exit_code() == 0
     assert terminal.state() == terminal.before

@@ -93,7 +93,13 @@ def assert_whole_run(
     events = events_of(done)
     stored = named(events, "results_stored")[0]
     result = read_result(Path(stored["result_file"]))
-    assert len(result.benchmarks) == stored["good"]
+    good = [part.name for part in result.benchmarks if not part.void]
+    assert (stored["good"], stored["void"]) == (len(good), len(result.benchmarks) - len(good))
+    # Others may slow this machine down or stop doing so in the middle, and only LoadGen's verdict
+    # on the times may hang on that; none of SingleStream's rules is about how fast it goes.
+    assert "singlestream-b1" in good
+    for part in result.benchmarks:
+        assert all("LoadGen called it INVALID" in reason for reason in part.void_reasons)
     assert result.environment.container_image is not None
     assert "@sha256:" in result.environment.container_image
     folder = Path(stored["result_file"]).parent

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-_PATIENCE_S = 20.0
+_PATIENCE_S = 60.0
 _LOOK_EVERY_S = 0.05
 _ENDED = "the program ended with"
 # The shell waits before, so that the terminal can be asked how it is, and stays after it.
@@ -76,7 +76,7 @@ class Terminal:
         # -u: a server without a locale would show signs as underscores.
         command = ["tmux", "-u", "-L", self._socket, "-f", os.devnull, *arguments]
         return subprocess.run(
-            command, env=self._environment, check=True, capture_output=True, text=True, timeout=30
+            command, env=self._environment, check=True, capture_output=True, text=True, timeout=60
         ).stdout
 
     def _program(self) -> int:

@@ -46,7 +46,7 @@ def screen_text(pilot: Driver) -> str:
     )
 
 
-async def until(pilot: Driver, condition: Callable[[], object], *, turns: int = 600) -> None:
+async def until(pilot: Driver, condition: Callable[[], object], *, turns: int = 3000) -> None:
     """Go on until a condition holds; fails with what is on screen."""
     for _ in range(turns):
         await pilot.pause()

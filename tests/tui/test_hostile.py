@@ -37,7 +37,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 async def shown(pilot: Pilot[int], *texts: str) -> None:
     """The page is there, prints only, and shows markup as it was written."""
-    await until(pilot, lambda: all(text in screen_text(pilot) for text in texts), turns=300)
+    await until(pilot, lambda: all(text in screen_text(pilot) for text in texts))
     assert_only_prints(pilot)
 
 
@@ -51,7 +51,7 @@ async def test_every_page_of_a_hostile_run_only_prints(place: Path, size: tuple[
         await shown(pilot, "Stop the run?", MARKUP)
         await pilot.press("y")
         # The answer's last line, as a notification, cut short.
-        await until(pilot, lambda: len(pilot.app._notifications) == 2, turns=300)
+        await until(pilot, lambda: len(pilot.app._notifications) == 2)
         await shown(pilot, "xxx…")
         await pilot.press("enter")
         for number, text in enumerate(("job", "1/4  Server", "per hour", "log"), start=1):

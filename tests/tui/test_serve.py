@@ -28,6 +28,9 @@ from tests.tui.conftest import CommandLine
 from tests.tui.recorded import replay
 from tui.serve import PREFERRED_PORT, serve
 
+# They share a server, and the one port that is preferred.
+pytestmark = pytest.mark.xdist_group("browser")
+
 APP = """
 import os, sys
 from pathlib import Path
@@ -299,7 +302,7 @@ class TestProcesses:
             app = served.app()
             assert identify(app) is not None
             served.process.send_signal(number)
-            output, words = await asyncio.to_thread(served.process.communicate, timeout=10)
+            output, words = await asyncio.to_thread(served.process.communicate, timeout=60)
         assert served.process.returncode == 0
         assert identify(app) is None
         assert output == ""
@@ -311,7 +314,7 @@ class TestProcesses:
             assert await first_bytes(connected) == b"hello"
             app = found.app()
             found.process.send_signal(signal.SIGINT)
-            await asyncio.to_thread(found.process.communicate, timeout=30)
+            await asyncio.to_thread(found.process.communicate, timeout=60)
         assert found.process.returncode == 0
         assert identify(app) is None
 
@@ -321,7 +324,7 @@ class TestProcesses:
             app = os.pidfd_open(served.app())
         loop, gone = asyncio.get_running_loop(), asyncio.Event()
         loop.add_reader(app, gone.set)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await gone.wait()
         loop.remove_reader(app)
         os.close(app)
@@ -333,7 +336,7 @@ class TestProcesses:
             message = await connected.receive()
             assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
         found.process.send_signal(signal.SIGINT)
-        output, words = found.process.communicate(timeout=30)
+        output, words = found.process.communicate(timeout=60)
         assert (found.process.returncode, output) == (0, "")
         assert "this is \\x1b[31mno app" in words
 
@@ -391,5 +394,5 @@ class TestBrowser:
                 await page.screen_with("2 in the journal")
         finally:
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=30)
+            process.communicate(timeout=60)
         assert process.returncode == 0

@@ -236,10 +236,14 @@ def a_console(settings: ConsoleSettings, environment: dict[str, str]) -> Console
 
 
 async def still(pilot: Driver) -> None:
-    """Let nothing blink, and everything that is under way end."""
+    """Let nothing blink, and everything that is under way end: what is shown stays as it is."""
     for editor in pilot.app.screen.query(Input):
         editor.cursor_blink = False
-    await pilot.pause(0.5)
+    before, unchanged = None, 0
+    while unchanged < 8:
+        await pilot.pause(0.05)
+        shown = pilot.app.screen._compositor.render_strips()
+        before, unchanged = shown, unchanged + 1 if shown == before else 0
 
 
 @pytest.fixture(autouse=True)

@@ -84,7 +84,7 @@ def record(
     time = time or Time(beats)
     sampler = Sampler(gpu, host or Host(), clock=time.clock, wait=time.wait, **options)
     sampler.start()
-    assert time.over.wait(10)
+    assert time.over.wait(60)
     return sampler.stop()
 
 
@@ -178,12 +178,12 @@ def test_the_latest_samples_and_the_recording_so_far_can_be_seen_while_it_runs()
 
     def wait(_: float) -> bool:
         reached.set()
-        return go.wait(10)
+        return go.wait(60)
 
     sampler = Sampler(Gpu(), Host(), clock=lambda: STARTED_S, wait=wait)
     assert sampler.latest() == (None, None)
     with sampler:
-        assert reached.wait(10)
+        assert reached.wait(60)
         latest = sampler.latest()
         assert latest.gpu is not None
         assert latest.gpu.sm_clock_mhz == 1590
@@ -210,7 +210,7 @@ def test_starting_twice_is_starting_once() -> None:
     time = Time(2)
     sampler = Sampler(None, Host(), clock=time.clock, wait=time.wait)
     sampler.start().start()
-    assert time.over.wait(10)
+    assert time.over.wait(60)
     assert len(sampler.stop().host) == 3
 
 
@@ -269,7 +269,7 @@ def test_every_sample_is_on_disk_as_soon_as_it_is_taken(tmp_path: Path) -> None:
 
     sampler = Sampler(None, Host(), path=path, clock=time.clock, wait=wait)
     sampler.start()
-    assert time.over.wait(10)
+    assert time.over.wait(60)
     sampler.stop()
     assert seen == [1, 2, 3]
 

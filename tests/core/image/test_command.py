@@ -142,8 +142,8 @@ def test_as_a_process_it_ends_the_build_when_interrupted(
         stderr=subprocess.DEVNULL,
         env={**command_line.environment(), "DOCKER_HOST": engine.address},
     )
-    assert engine.said_all.wait(30)
+    assert engine.said_all.wait(60)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=10)
+    out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert engine.left_alone.wait(10)
+    assert engine.left_alone.wait(60)

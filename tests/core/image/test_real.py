@@ -115,7 +115,7 @@ def serving_registry(folder: Path, htpasswd: str | None = None) -> Iterator[str]
         stderr=subprocess.DEVNULL,
     )
     try:
-        for _ in range(100):
+        for _ in range(600):
             try:
                 httpx.get(f"http://{domain}/v2/", trust_env=False)
                 break
@@ -124,7 +124,7 @@ def serving_registry(folder: Path, htpasswd: str | None = None) -> Iterator[str]
         yield domain
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 @pytest.fixture
@@ -268,11 +268,11 @@ async def test_cancelling_ends_the_step_in_the_engine(workshop: Workshop) -> Non
 
     await until(lambda: mark in workshop.lines)
     assert len(running()) == 1
-    before = time.monotonic()
     task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert time.monotonic() - before < 1
+    # The step itself would take ten minutes.
+    async with asyncio.timeout(10):
+        with pytest.raises(asyncio.CancelledError):
+            await task
     await until(lambda: not running())
 
 

@@ -112,7 +112,11 @@ async def test_an_archive_that_is_not_as_it_should_be_is_refused(
     }
 
 
-@pytest.mark.parametrize("archive", [b"", b"no gzip", gzip.compress(b"no tar" * 200)])
+@pytest.mark.parametrize(
+    "archive",
+    [b"", b"no gzip", gzip.compress(b"no tar" * 200)],
+    ids=["empty", "no gzip", "no archive"],
+)
 async def test_a_damaged_archive_is_told(scene: Scene, archive: bytes) -> None:
     scene.answer(announcing(archive, [announced("a")]))
     with pytest.raises(TransferError):

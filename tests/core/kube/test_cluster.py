@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -301,10 +300,10 @@ async def test_a_request_can_be_cancelled_while_the_server_thinks(
         while not stand_in.asked:
             await asyncio.sleep(0.005)
     asking.cancel()
-    started = time.monotonic()
-    with pytest.raises(asyncio.CancelledError):
-        await asking
-    assert time.monotonic() - started < 5
+    # The server would think for ever.
+    async with asyncio.timeout(20):
+        with pytest.raises(asyncio.CancelledError):
+            await asking
 
 
 async def test_the_token_is_in_no_error(stand_in: StandIn, patient: Cluster) -> None:

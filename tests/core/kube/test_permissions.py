@@ -231,7 +231,7 @@ async def test_a_real_account_with_the_role_misses_nothing_and_can_work(
     bound_account: Access,
 ) -> None:
     async with Cluster(bound_account) as cluster:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             # The authorizer learns of a new binding a moment after it was stored.
             while await missing_permissions(cluster, gpus=True, install_drivers=True):
                 await asyncio.sleep(0.05)

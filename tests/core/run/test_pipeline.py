@@ -169,7 +169,7 @@ def test_a_stage_that_gives_itself_up_fails_and_keeps_nobody_waiting(stream: Str
 
     async def bounded() -> None:
         pipeline = Pipeline((of(Stage.JOB, work=gives_up), of(Stage.RESULTS, Stage.JOB)))
-        await asyncio.wait_for(pipeline.run(stream.context_of), 5)
+        await asyncio.wait_for(pipeline.run(stream.context_of), 60)
 
     with pytest.raises(StageError):
         asyncio.run(bounded())

@@ -110,7 +110,7 @@ def engine(place: Path, answer: bytes) -> Iterator[str]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield f"unix://{path}"
-        thread.join(5)
+        thread.join(60)
 
 
 OK = "HTTP/1.1 200 OK\r\nServer: {}\r\nContent-Length: 2\r\n\r\nOK"
