@@ -1,0 +1,1 @@
+"""Google Cloud: everything that the program asks of it, and nothing of why."""
