@@ -9,6 +9,8 @@ from benchmark.errors import InputError
 from benchmark.results import Result, read_result
 from core.cli.opening import open_journal, settings_of
 from core.cli.parser import Options
+from core.errors import JournalError
+from core.report.costs import RunCost, run_cost
 from core.report.export import (
     FORMATS,
     Format,
@@ -31,10 +33,11 @@ def execute(options: Options) -> int:
     with open_journal(settings) as journal:
         first = _result(options.run, settings, journal)
         second = _result(options.other, settings, journal) if options.other is not None else None
+        costs = [_cost(found, journal) for found in (first, second) if found is not None]
     if second is None:
-        text = render_result(first, wanted)
+        text = render_result(first, wanted, costs[0])
     else:
-        text = render_side_by_side(first, second, wanted)
+        text = render_side_by_side(first, second, wanted, (costs[0], costs[1]))
     if options.output is None:
         sys.stdout.write(text)
         return 0
@@ -50,6 +53,15 @@ def _format(options: Options) -> Format:
     asked = next((name for name in FORMATS if name == options.format), None)
     by_ending = format_of(Path(options.output)) if options.output is not None else None
     return asked or by_ending or "text"
+
+
+def _cost(result: Result, journal: Journal) -> RunCost | None:
+    # A result stands without its cost: another machine's run is not in this journal, and what is
+    # wrong with an entry of it, `cost` tells.
+    try:
+        return run_cost(journal, result.run_id, utc_now())
+    except JournalError:
+        return None
 
 
 def _result(name: str, settings: Settings, journal: Journal) -> Result:

@@ -11,6 +11,7 @@ from benchmark.errors import OutputError
 from benchmark.files import write_atomically
 from benchmark.results import Result
 from core.report import scenarios, side_by_side_views
+from core.report.costs import RunCost
 from core.report.scenarios import ScenarioTable, scenario_table
 from core.report.side_by_side import SideBySide, side_by_side
 
@@ -29,10 +30,6 @@ _TABLES: dict[Format, Callable[[ScenarioTable], str]] = {
     "markdown": scenarios.render_markdown,
     "html": scenarios.render_html,
 }
-_RECORDS: dict[Format, Callable[[Result], str]] = {
-    "csv": scenarios.render_csv,
-    "json": scenarios.render_json,
-}
 _PAIRS: dict[Format, Callable[[SideBySide], str]] = {
     "text": side_by_side_views.render_text,
     "markdown": side_by_side_views.render_markdown,
@@ -42,16 +39,23 @@ _PAIRS: dict[Format, Callable[[SideBySide], str]] = {
 }
 
 
-def render_result(result: Result, wanted: Format) -> str:
-    """Return one result as a document."""
+def render_result(result: Result, wanted: Format, cost: RunCost | None = None) -> str:
+    """Return one result as a document, with what its run cost where that is known. JSON is the
+    result file itself, and no cost is in it.
+    """
     if wanted in _TABLES:
-        return _TABLES[wanted](scenario_table(result))
-    return _RECORDS[wanted](result)
+        return _TABLES[wanted](scenario_table(result, cost))
+    return scenarios.render_csv(result, cost) if wanted == "csv" else scenarios.render_json(result)
 
 
-def render_side_by_side(first: Result, second: Result, wanted: Format) -> str:
+def render_side_by_side(
+    first: Result,
+    second: Result,
+    wanted: Format,
+    costs: tuple[RunCost | None, RunCost | None] = (None, None),
+) -> str:
     """Return two results beside each other as a document."""
-    return _PAIRS[wanted](side_by_side(first, second))
+    return _PAIRS[wanted](side_by_side(first, second, costs))
 
 
 def format_of(path: Path) -> Format | None:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from benchmark.plan import Precision
 from benchmark.results import MeasurementResult, Result, result_text
-from core.report import html
+from core.report import cost_views, html
+from core.report.costs import InferenceCost, RunCost, inference_cost
 from core.report.expected import (
     NONE_PUBLISHED,
     ExpectedRange,
@@ -69,6 +70,8 @@ class Row:
     """Throughput that was published for this GPU, precision and batch size, in samples/s."""
     expected_p90: ExpectedRange | None = None
     """The same of SingleStream's p90, in ms."""
+    cost: InferenceCost | None = None
+    """None: not known, or no good block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ class ScenarioTable:
     precision: str = ""
     published_remark: str = ""
     """What was published for this GPU and fits no row."""
+    cost: RunCost | None = None
+    """None: not known, and nothing is said of it."""
 
     def notes(self) -> tuple[str, ...]:
         """Return the sentences that belong under the table."""
@@ -119,8 +124,8 @@ class ScenarioTable:
         return notes + ([self.published_remark] if self.published_remark else [])
 
 
-def scenario_table(result: Result) -> ScenarioTable:
-    """Return the table of a result."""
+def scenario_table(result: Result, cost: RunCost | None = None) -> ScenarioTable:
+    """Return the table of a result, with what its run cost where that is known."""
     names = dict.fromkeys(measurement.name for measurement in result.benchmarks)
     # A CPU may call itself anything.
     gpu = result.gpu_info.name if result.device == "cuda" else ""
@@ -137,11 +142,13 @@ def scenario_table(result: Result) -> ScenarioTable:
                 [entry for entry in result.benchmarks if entry.name == name],
                 gpu,
                 result.configuration.precision,
+                cost,
             )
             for name in names
         ),
         precision=str(result.configuration.precision),
         published_remark=remark_on(gpu),
+        cost=cost,
     )
 
 
@@ -159,7 +166,10 @@ def render_text(table: ScenarioTable) -> str:
     rows = [row_cells(row) for row in table.rows]
     rule = ["-" * max(map(len, column)) for column in zip(HEADERS, *rows, strict=True)]
     lines = [*_heading(table), "", *columns([HEADERS, rule, *rows]), ""]
-    return "\n".join([*lines, *map(harmless, table.notes())]) + "\n"
+    lines += map(harmless, table.notes())
+    if table.cost is not None:
+        lines += ["", *cost_views.section_text(table.cost, _measured(table))]
+    return "\n".join(lines) + "\n"
 
 
 def render_markdown(table: ScenarioTable) -> str:
@@ -169,6 +179,8 @@ def render_markdown(table: ScenarioTable) -> str:
     lines += ["", f"| {' | '.join(HEADERS)} |", f"|{' --- |' * len(HEADERS)}"]
     lines += [f"| {' | '.join(map(markdown_text, row_cells(row)))} |" for row in table.rows]
     lines += ["", *(f"{markdown_text(note)}\n" for note in table.notes())]
+    if table.cost is not None:
+        lines += cost_views.section_markdown(table.cost, _measured(table))
     return "\n".join(lines)
 
 
@@ -180,12 +192,15 @@ def render_html(table: ScenarioTable) -> str:
             html.items(_heading(table)[1:]),
             html.table(HEADERS, map(row_cells, table.rows), _NUMBERS),
             html.items(table.notes(), "notes"),
+            *(cost_views.section_html(table.cost, _measured(table)) if table.cost else ()),
         ],
     )
 
 
-def render_csv(result: Result) -> str:
-    """Return one line a measurement and block, for a spreadsheet; nothing is summed up."""
+def render_csv(result: Result, cost: RunCost | None = None) -> str:
+    """Return one line a measurement and block, for a spreadsheet; nothing is summed up. The last
+    columns are there only where it is known what the run cost.
+    """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(
@@ -193,6 +208,7 @@ def render_csv(result: Result) -> str:
             *("run", "leg", "device", "hypervisor", "scenario", "batch_size", "execution"),
             *("host_to_device", "block", "void", "void_reasons", "throughput_samples_per_s"),
             *("p50_ms", "p90_ms", "p95_ms", "p99_ms", "p99.9_ms", "queries", "samples"),
+            *(("usd_per_hour", "usd_per_million_inferences") if cost else ()),
         )
     )
     for entry in result.benchmarks:
@@ -208,6 +224,7 @@ def render_csv(result: Result) -> str:
                 *(spreadsheet_text("; ".join(entry.void_reasons)), entry.throughput_samples_per_s),
                 *(percentiles.get(name) for name in ("p50", "p90", "p95", "p99", "p99.9")),
                 *(entry.queries, entry.samples),
+                *(_csv_cost(cost, entry) if cost else ()),
             )
         )
     return stream.getvalue()
@@ -225,9 +242,25 @@ def terminal_json(text: str) -> str:
     return text.replace("\x7f", "\\u007f")
 
 
-def _row(blocks: Sequence[MeasurementResult], gpu: str, precision: Precision) -> Row:
+def _measured(table: ScenarioTable) -> list[cost_views.Measured]:
+    return [
+        (row.scenario, str(row.batch_size), row.path, row.cost) for row in table.rows if row.cost
+    ]
+
+
+def _csv_cost(cost: RunCost, entry: MeasurementResult) -> tuple[float | None, float | None]:
+    blocks = [] if entry.void else [entry]
+    found = inference_cost(cost, blocks, entry.throughput_samples_per_s)
+    return (found.usd_per_hour, found.usd_per_million) if found else (None, None)
+
+
+def _row(
+    blocks: Sequence[MeasurementResult], gpu: str, precision: Precision, cost: RunCost | None
+) -> Row:
     first = blocks[0]
     good = [block for block in blocks if not block.void]
+    # A void measurement is shown, not used: alone in its row, its own figures stand there.
+    throughput = figure_of(good or blocks, None)
     parts = [str(first.execution)] + ([] if first.host_to_device else ["resident"])
     return Row(
         name=first.name,
@@ -236,8 +269,7 @@ def _row(blocks: Sequence[MeasurementResult], gpu: str, precision: Precision) ->
         path=", ".join(parts),
         blocks=len(blocks),
         void=len(blocks) - len(good),
-        # A void measurement is shown, not used: alone in its row, its own figures stand there.
-        throughput=figure_of(good or blocks, None),
+        throughput=throughput,
         p50=figure_of(good or blocks, 0.5),
         p90=figure_of(good or blocks, 0.9),
         p99=figure_of(good or blocks, 0.99),
@@ -251,6 +283,7 @@ def _row(blocks: Sequence[MeasurementResult], gpu: str, precision: Precision) ->
         ),
         expected=expected_throughput(gpu, first.scenario, first.batch_size, precision),
         expected_p90=expected_p90(gpu, first.scenario, first.batch_size, precision),
+        cost=inference_cost(cost, good, throughput.median) if cost and throughput else None,
     )
 
 

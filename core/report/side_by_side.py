@@ -13,6 +13,7 @@ from typing import Literal
 
 from benchmark.results import MeasurementResult, Result
 from core.report.contrasts import contrasts
+from core.report.costs import RunCost
 from core.report.scenarios import (
     Figure,
     Row,
@@ -20,6 +21,7 @@ from core.report.scenarios import (
     figure_of,
     scenario_table,
 )
+from core.report.side_by_side_costs import CostPair, cost_pair
 
 NOTE = "The two legs side by side; no interval and no verdict."
 
@@ -125,6 +127,8 @@ class SideBySide:
     warnings: tuple[str, ...]
     """Sentences on why the two may not be comparable."""
     notice: str
+    cost: CostPair | None = None
+    """None: neither run's is known."""
 
     def notes(self) -> tuple[str, ...]:
         """Return the sentences that belong under the table."""
@@ -147,20 +151,36 @@ class SideBySide:
         return (*notes, self.notice)
 
 
-def side_by_side(first: Result, second: Result) -> SideBySide:
-    """Return two results beside each other, the second's figures measured against the first's."""
+def side_by_side(
+    first: Result,
+    second: Result,
+    costs: tuple[RunCost | None, RunCost | None] = (None, None),
+) -> SideBySide:
+    """Return two results beside each other, the second's figures measured against the first's, and
+    what both runs cost where that is known.
+    """
     alike = first.leg == second.leg
     legs = (
         _leg(first, f"{first.leg} (first)" if alike else first.leg),
         _leg(second, f"{second.leg} (second)" if alike else second.leg),
     )
-    tables = [{row.name: row for row in scenario_table(result).rows} for result in (first, second)]
+    tables = [
+        {row.name: row for row in scenario_table(result, cost).rows}
+        for result, cost in zip((first, second), costs, strict=True)
+    ]
     rows: list[DifferenceRow] = []
     for name in dict.fromkeys((*tables[0], *tables[1])):
         measured = (tables[0].get(name), tables[1].get(name))
         blocks = (_good_blocks(first, name), _good_blocks(second, name))
         rows += [_difference_row(name, metric, legs, measured, blocks) for metric in METRICS]
-    return SideBySide(legs[0], legs[1], tuple(rows), contrasts(first, second), first.notice)
+    return SideBySide(
+        first=legs[0],
+        second=legs[1],
+        rows=tuple(rows),
+        warnings=contrasts(first, second),
+        notice=first.notice,
+        cost=cost_pair(costs, tables),
+    )
 
 
 def overhead_percent(metric: Metric, first: float, second: float) -> float | None:

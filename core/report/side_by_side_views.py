@@ -8,14 +8,16 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from core.report import html
+from core.report import html, side_by_side_costs
 from core.report.scenarios import figure_text, spreadsheet_text, terminal_json
 from core.report.side_by_side import NOTE, DifferenceRow, Leg, Side, SideBySide
+from core.report.side_by_side_costs import CostPair, leg_text, per_million_text
 from core.text import columns, harmless, markdown_text
 
 _VERSION = 1
 _TITLE = "Side by side"
 _NUMBERS = (2, 3, 4, 5)
+_COST_NUMBERS = (1, 2, 3)
 _CSV_HEADERS = (
     *("measurement", "scenario", "batch_size", "path", "metric", "unit"),
     *(
@@ -34,7 +36,13 @@ def render_text(found: SideBySide) -> str:
     rule = ["-" * max(map(len, column)) for column in zip(headers, *rows, strict=True)]
     lines = [*_heading(found), "", *columns([headers, rule, *rows]), ""]
     lines += [f"Warning: {harmless(warning)}" for warning in found.warnings]
-    return "\n".join([*lines, *map(harmless, found.notes())]) + "\n"
+    lines += map(harmless, found.notes())
+    if found.cost is not None:
+        rows = [_cost_headers(found), *_cost_rows(found.cost)]
+        lines += ["", *_cost_heading(found, found.cost)]
+        lines += ["", *columns([list(map(harmless, row)) for row in rows])] if rows[1:] else []
+        lines += ["", *map(harmless, found.cost.notes())]
+    return "\n".join(lines) + "\n"
 
 
 def render_markdown(found: SideBySide) -> str:
@@ -48,7 +56,20 @@ def render_markdown(found: SideBySide) -> str:
     lines += ["", f"| {' | '.join(map(markdown_text, headers))} |", f"|{' --- |' * len(headers)}"]
     lines += [f"| {' | '.join(map(markdown_text, _cells(row)))} |" for row in found.rows]
     lines += ["", *(f"{markdown_text(note)}\n" for note in found.notes())]
+    if found.cost is not None:
+        lines += _cost_markdown(found, found.cost)
     return "\n".join(lines)
+
+
+def _cost_markdown(found: SideBySide, cost: CostPair) -> list[str]:
+    lines = [f"## {side_by_side_costs.TITLE}", ""]
+    lines += [f"- {markdown_text(line)}" for line in _cost_heading(found, cost)]
+    if cost.rows:
+        headers = _cost_headers(found)
+        lines += ["", f"| {' | '.join(map(markdown_text, headers))} |"]
+        lines.append(f"|{' --- |' * len(headers)}")
+        lines += [f"| {' | '.join(map(markdown_text, row))} |" for row in _cost_rows(cost)]
+    return [*lines, "", *(f"{markdown_text(note)}\n" for note in cost.notes())]
 
 
 def render_html(found: SideBySide) -> str:
@@ -61,8 +82,19 @@ def render_html(found: SideBySide) -> str:
             *(warnings if found.warnings else ()),
             html.table(_headers(found), map(_cells, found.rows), _NUMBERS),
             html.items(found.notes(), "notes"),
+            *(_cost_html(found, found.cost) if found.cost else ()),
         ],
     )
+
+
+def _cost_html(found: SideBySide, cost: CostPair) -> list[str]:
+    table = html.table(_cost_headers(found), _cost_rows(cost), _COST_NUMBERS) if cost.rows else ""
+    return [
+        html.heading(side_by_side_costs.TITLE),
+        html.items(_cost_heading(found, cost)),
+        table,
+        html.items(cost.notes(), "notes"),
+    ]
 
 
 def render_csv(found: SideBySide) -> str:
@@ -92,6 +124,8 @@ def render_json(found: SideBySide) -> str:
         "note": NOTE,
         **asdict(found),
     }
+    if found.cost is None:
+        del document["cost"]
     return terminal_json(json.dumps(document, indent=1, allow_nan=False)) + "\n"
 
 
@@ -101,6 +135,28 @@ def _heading(found: SideBySide) -> list[str]:
         f"{place}: leg {harmless(leg.name)}, run {harmless(leg.run_id)}, under {leg.hypervisor}, "
         f"on {harmless(leg.device)}; {harmless(leg.configuration)}"
         for place, leg in legs
+    ]
+
+
+def _cost_heading(found: SideBySide, cost: CostPair) -> list[str]:
+    legs = ((found.first, cost.first), (found.second, cost.second))
+    return [f"cost of {harmless(leg.label)}: {harmless(leg_text(spent))}" for leg, spent in legs]
+
+
+def _cost_headers(found: SideBySide) -> list[str]:
+    name, unit, difference = side_by_side_costs.HEADERS
+    return [name, *(f"{leg.label} ({unit})" for leg in (found.first, found.second)), difference]
+
+
+def _cost_rows(cost: CostPair) -> list[list[str]]:
+    return [
+        [
+            row.measurement,
+            per_million_text(row.first_usd_per_million),
+            per_million_text(row.second_usd_per_million),
+            percent_text(row.difference_percent),
+        ]
+        for row in cost.rows
     ]
 
 
