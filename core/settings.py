@@ -56,8 +56,9 @@ class Settings(Record):
         frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
     )
 
-    target: Literal["local", "kubernetes"] = "local"
-    """Where the benchmark runs: `local` is this machine, `kubernetes` a cluster that you have."""
+    target: Literal["local", "kubernetes", "gke"] = "local"
+    """Where the benchmark runs: `local` is this machine, `kubernetes` a cluster that you have,
+    `gke` one that is created on Google Cloud for the run and removed after it."""
     leg: str = Field(default="baseline", pattern=LEG_PATTERN)
     """Which side of a comparison the run belongs to: baseline, xen or any other label."""
     profile: Text = "quick"
@@ -129,8 +130,63 @@ class Settings(Record):
     hold_minutes: int = Field(default=30, ge=1, le=1440)
     """kubernetes: how long the pod keeps results that could not be collected."""
     keep: Literal["nothing", "failed", "everything"] = "nothing"
-    """kubernetes: what stays on the cluster when the run ends by itself: nothing, the Job if it
-    failed, or everything until its TTL. A run that is stopped leaves nothing."""
+    """kubernetes: what stays when the run ends by itself: nothing, everything if it failed, or
+    everything until its time is over. On gke the GPU nodes go in any case. A run that is stopped
+    leaves nothing."""
+    project: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$")
+    """gke: the Google Cloud project. Default: the credentials' own, or $GOOGLE_CLOUD_PROJECT."""
+    credentials: Text | None = None
+    """gke: a key file, of a service account for instance. Default: the application default
+    credentials."""
+    impersonate: str | None = Field(default=None, pattern=r"^[a-z0-9._-]+@[a-z0-9.-]+$")
+    """gke: the service account to act as."""
+    zone: str = Field(default="us-central1-a", pattern=r"^[a-z]+-[a-z]+[0-9]+-[a-z]$")
+    """gke: where the cluster is created, and where GPUs are asked for first."""
+    zones: Text | None = None
+    """gke: where else GPUs may be asked for when there are none: zones joined by commas, `region`
+    (all of the region that offer them) or `none`. Default: region."""
+    regions: Text | None = None
+    """gke: other regions that may be tried after that, joined by commas. Default: none."""
+    cluster_name: str = Field(
+        default="gpu-benchmark-cluster", pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$"
+    )
+    """gke: the cluster's name; `--name-suffix` is added to it."""
+    reuse: Literal["never", "ours", "any"] = "ours"
+    """gke: which cluster of that name may be used if it is there already: none, one that a run of
+    the same owner kept, or any that fits. It is then not removed, only what the run adds to it."""
+    machine: str = Field(default="n1-standard-4", pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)+$")
+    """gke: the GPU nodes' machine type."""
+    gpu: str = Field(default="nvidia-tesla-t4", pattern=r"^nvidia-[a-z0-9-]{2,40}$")
+    """gke: the accelerator's type: nvidia-tesla-t4, nvidia-l4, nvidia-tesla-a100 ..."""
+    most_nodes: int = Field(default=2, ge=1, le=16)
+    """gke: how many GPU nodes the autoscaler may have; it begins with one and may go to none."""
+    spot: bool = False
+    """gke: spot GPU nodes: cheaper, and Google may take them away at any time."""
+    driver: Literal["default", "latest", "disabled"] = "default"
+    """gke: which NVIDIA driver Google installs; disabled: `--install-drivers gke-cos` does it."""
+    disk_gb: int = Field(default=60, ge=20, le=2000)
+    """gke: size of a GPU node's disk in GB; the image must fit."""
+    system_machine: str = Field(default="e2-medium", pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)+$")
+    """gke: machine type of the one small node for the cluster's own pods."""
+    network: str | None = Field(default=None, pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")
+    """gke: the network. Default: the project's `default`."""
+    subnetwork: str | None = Field(default=None, pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")
+    """gke: the subnetwork. Default: the network's own in the region."""
+    node_account: str | None = Field(default=None, pattern=r"^[a-z0-9._-]+@[a-z0-9.-]+$")
+    """gke: the nodes' service account. Default: the project's default one, with narrow scopes."""
+    release_channel: Literal["rapid", "regular", "stable"] = "regular"
+    """gke: Kubernetes' release channel."""
+    endpoint: Literal["dns", "ip"] = "dns"
+    """gke: by which of the control plane's addresses it is reached."""
+    budget: float = Field(default=5.0, gt=0, le=100_000, allow_inf_nan=False)
+    """gke: what the run may cost in dollars, teardown included; it is stopped before that."""
+    deadline_minutes: int = Field(default=120, ge=5, le=10_080)
+    """gke: when the run is stopped and torn down at the latest."""
+    prices: Literal["live", "shipped"] = "live"
+    """gke: prices from the Cloud Billing Catalog, else from the table that ships with the program;
+    or from that table at once."""
+    remove_image: bool = False
+    """gke: remove the image from its registry at the end too."""
     results_dir: Folder = Path("results")
     """Where results go, relative to the working directory."""
     state_dir: Folder = Path("~/.local/state/gpubench-tui")

@@ -10,7 +10,7 @@ from core.cli.parser import Options
 from core.errors import ExitCode, InputError
 from core.run.process import utc_now
 from core.run.teardown import Teardown
-from core.targets.registry import hands_of, settings_of_run
+from core.targets.registry import hands_of, workplace_of
 
 
 def execute(options: Options) -> int:
@@ -22,11 +22,7 @@ def execute(options: Options) -> int:
     """
     with open_journal(settings_of(options)) as journal:
         run = journal.run(options.run)
-        if run.target != "kubernetes":
-            raise InputError(
-                f"Run {run.id} is one of target {run.target}: its results are in its folder.",
-                f"gpubench-tui --no-ui show {run.id}",
-            )
+        workplace = workplace_of(journal, run)
         if not journal.state_now(run, utc_now()).ended:
             raise InputError(
                 f"Run {run.id} is still under way and collects its results itself.",
@@ -34,11 +30,10 @@ def execute(options: Options) -> int:
             )
         from core.targets.kubernetes.collecting import Collecting
 
-        settings = settings_of_run(journal, run)
         take = Output(options).take
         with outliving_the_terminal():
-            asyncio.run(Collecting(journal, run, settings, utc_now, take).execute())
-            if settings.keep == "everything":
+            asyncio.run(Collecting(journal, run, workplace, utc_now, take).execute())
+            if workplace.settings.keep == "everything":
                 return ExitCode.DONE
             teardown = Teardown(journal, run, utc_now, hands=hands_of(journal, run), take=take)
             finished = asyncio.run(teardown.execute())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 
 from core.cli.opening import open_journal, settings_of
 from core.cli.parser import Options
-from core.errors import ExitCode, InputError
+from core.errors import ExitCode
+from core.targets.registry import workplace_of
 
 
 def execute(options: Options) -> int:
@@ -20,22 +20,13 @@ def execute(options: Options) -> int:
     """
     with open_journal(settings_of(options)) as journal:
         run = journal.run(options.run)
-        if run.target != "kubernetes":
-            raise InputError(
-                f"Run {run.id} is one of target {run.target}: no cluster knows of it.",
-                "show, logs and machine tell about it.",
-            )
-        from core.targets.registry import settings_of_run
-
-        settings = settings_of_run(journal, run)
-    from core.kube.cluster import Cluster
+        workplace = workplace_of(journal, run)
     from core.kube.describe import describe_json, describe_text, gather
     from core.kube.objects import run_selector
     from core.run.process import utc_now
-    from core.targets.kubernetes.deployment import access_of
 
     async def ask() -> str:
-        async with Cluster(access_of(settings, os.environ)) as cluster:
+        async with workplace.connect(workplace.access) as cluster:
             found = await gather(cluster, run_selector(run.id))
         if options.format == "json":
             return json.dumps(describe_json(found))

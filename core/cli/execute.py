@@ -22,4 +22,5 @@ def execute(options: Options) -> int:
             Path(options.results_dir),
             utc_now,
             unwind=target.unwind,
+            watch=target.watch,
         ).execute()

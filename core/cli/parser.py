@@ -18,7 +18,7 @@ _EXIT_CODES = (
 # The flags of a setting: its name in core.settings, and help that fits a line. Types are checked
 # with the rest of the settings, all errors at once.
 RUN_FLAGS = {
-    "target": "where to run: local or kubernetes (default: local)",
+    "target": "where to run: local, kubernetes or gke (default: local)",
     "leg": "baseline, xen or any other label (default: baseline)",
     "profile": "what to measure: quick, reference or a TOML file (default: quick)",
     "repeats": "processes for each measurement (default: the profile's)",
@@ -49,7 +49,32 @@ RUN_FLAGS = {
     "job_minutes": "how long the benchmark may take (default: by the plan)",
     "hold_minutes": "how long the pod keeps uncollected results (default: 30)",
     "keep": "what stays on the cluster: nothing, failed or everything",
+    "project": "Google Cloud project",
+    "credentials": "key file (default: application default credentials)",
+    "impersonate": "service account to act as",
+    "zone": "where the cluster is (default: us-central1-a)",
+    "zones": "where else GPUs may be: ZONE,..., region or none (default: region)",
+    "regions": "other regions to try after that (default: none)",
+    "cluster_name": "the cluster's name (default: gpu-benchmark-cluster)",
+    "reuse": "a cluster that is there may be used: never, ours or any",
+    "machine": "GPU nodes' machine type (default: n1-standard-4)",
+    "gpu": "accelerator type (default: nvidia-tesla-t4)",
+    "most_nodes": "GPU nodes at most (default: 2)",
+    "spot": "spot GPU nodes",
+    "driver": "NVIDIA driver that Google installs: default, latest or disabled",
+    "disk_gb": "GPU node's disk in GB (default: 60)",
+    "system_machine": "machine type of the system's node (default: e2-medium)",
+    "network": "network (default: default)",
+    "subnetwork": "subnetwork (default: the network's)",
+    "node_account": "the nodes' service account",
+    "release_channel": "rapid, regular or stable (default: regular)",
+    "endpoint": "reach the control plane by dns or ip (default: dns)",
+    "budget": "dollars that the run may cost in all (default: 5)",
+    "deadline_minutes": "minutes after which it is torn down (default: 120)",
+    "prices": "live or shipped (default: live)",
+    "remove_image": "remove the image from its registry at the end too",
 }
+_SWITCHES = ("spot", "remove_image")
 _ROLE_FLAGS = ("namespace", "install_drivers")
 COMMON_FLAGS = {
     "results_dir": "where results go (default: ./results)",
@@ -146,7 +171,9 @@ def _add_runs(verbs: Any) -> None:
     _add_quiet(follow)
 
     run.add_argument(
-        "--dry-run", action="store_true", help="print the Job as YAML, and start nothing"
+        "--dry-run",
+        action="store_true",
+        help="print the plan, its commands and the Job as YAML, and start nothing",
     )
     run.add_argument(
         "--each",
@@ -158,6 +185,11 @@ def _add_runs(verbs: Any) -> None:
     _add_run(rerun, required=True)
     rerun.add_argument("--detach", action="store_true", help="return at once with the new run's id")
     _add_quiet(rerun)
+
+    resume = _add(verbs, "resume", "go on with a run, or a teardown, whose process was killed")
+    _add_run(resume, required=True)
+    resume.add_argument("--detach", action="store_true", help="return at once with the run's id")
+    _add_quiet(resume)
 
     collect = _add(verbs, "collect", "fetch results that are still in a run's pod")
     _add_run(collect, required=True)
@@ -184,6 +216,13 @@ def _add_readings(verbs: Any) -> None:
 
     show = _add(verbs, "show", "print a run's per-scenario table, or two runs side by side")
     _add_show(show)
+
+    cost = _add(verbs, "cost", "tell what past runs cost, or what one was billed for")
+    argument = cost.add_argument(
+        "run", nargs="?", default="", help="a run's id or its beginning (default: list them all)"
+    )
+    argument.completer = complete_run  # type: ignore[attr-defined]
+    _add_json(cost, "as one JSON object")
 
     describe = _add(verbs, "describe", "tell of a run's Job, pods, nodes and their events")
     _add_run(describe)
@@ -261,7 +300,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def _add_settings(parser: argparse.ArgumentParser, flags: dict[str, str]) -> None:
     for name, text in flags.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, help=text)
+        # Said alone, a switch means yes; with a value it can also take one back.
+        switch: dict[str, Any] = {"nargs": "?", "const": "yes"} if name in _SWITCHES else {}
+        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, help=text, **switch)
 
 
 def _add_run(parser: argparse.ArgumentParser, *, required: bool = False) -> None:

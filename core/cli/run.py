@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 
+from benchmark.plan import Plan
 from core.cli.opening import open_journal, settings_of
 from core.cli.parser import Options
 from core.cli.starting import start_all
 from core.errors import ExitCode, SettingsError
+from core.run.journal import Journal
 from core.settings import Settings
 from core.targets.planning import plan_of
 from core.targets.registry import resolved
@@ -23,7 +25,7 @@ def execute(options: Options) -> int:
         if options.dry_run:
             for each in wanted:
                 plan, _note = plan_of(each, journal)
-                print(_manifest(each, plan), end="")
+                print(_shown(resolved(each, os.environ), plan, journal), end="")
             return ExitCode.DONE
         return start_all(wanted, journal, options)
 
@@ -41,14 +43,29 @@ def _each(settings: Settings, label: str) -> list[Settings]:
     return asyncio.run(one_for_each(resolved(settings, os.environ), label))
 
 
-def _manifest(settings: Settings, plan: object) -> str:
-    from benchmark.plan import Plan
-    from core.targets.kubernetes.manifest import manifest
+def _shown(settings: Settings, plan: Plan, journal: Journal) -> str:
+    if settings.target == "kubernetes":
+        from core.targets.kubernetes.manifest import manifest
 
-    assert isinstance(plan, Plan)
-    if settings.target != "kubernetes":
-        raise SettingsError(
-            "--dry-run shows what a run puts on a cluster; target local puts nothing anywhere.",
-            "Add --target kubernetes, or leave it out.",
-        )
-    return manifest(resolved(settings, os.environ), plan)
+        return manifest(settings, plan)
+    if settings.target == "gke":
+        return _shown_on_gke(settings, plan, journal)
+    raise SettingsError(
+        "--dry-run shows what a run puts on a cluster; target local puts nothing anywhere.",
+        "Add --target kubernetes or gke, or leave it out.",
+    )
+
+
+def _shown_on_gke(settings: Settings, plan: Plan, journal: Journal) -> str:
+    """Return the plan and its commands as comments before the Job: the whole stays YAML."""
+    from core.report.plans import plan_lines
+    from core.targets.expectation import expect
+    from core.targets.gke.showing import commands, manifest
+
+    planned = expect(settings, plan, journal).planned
+    lines = plan_lines(planned) if planned is not None else []
+    lines += ["", "The same by hand; the run itself needs neither gcloud nor kubectl:"]
+    for what, command in commands(settings):
+        lines += ([f"{what}:"] if what else []) + [f"  {command}"]
+    comments = "".join(f"# {line}".rstrip() + "\n" for line in lines)
+    return f"---\n{comments}{manifest(settings, plan)}"

@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from benchmark.plan import Plan
 from core.cli.following import (
@@ -53,15 +54,20 @@ def start_run(settings: Settings, journal: Journal, plan: Plan | None = None) ->
         ),
         utc_now,
     )
-    process = start_process(
+    return run, start_execution(journal, run, settings.results_dir, settings.state_dir)
+
+
+def start_execution(
+    journal: Journal, run: Run, results_dir: Path, state_dir: Path
+) -> subprocess.Popen[bytes]:
+    """Start the process that a run lives in, the first one or one that goes on where another was
+    killed.
+    """
+    return start_process(
         journal,
         run,
-        (
-            *("_execute", run.id, "--results-dir", str(settings.results_dir)),
-            *("--state-dir", str(settings.state_dir)),
-        ),
+        ("_execute", run.id, "--results-dir", str(results_dir), "--state-dir", str(state_dir)),
     )
-    return run, process
 
 
 def start_all(
@@ -91,7 +97,7 @@ def start_all(
                 words.say(f"Run {run.id} has started.")
             if stopper.asked:
                 break
-        return _followed(begun, journal, options, stopper)
+        return follow_started(begun, journal, options, stopper)
 
 
 def _started(wanted: Sequence[Settings], journal: Journal, plan: Plan | None) -> Iterator[Started]:
@@ -110,9 +116,10 @@ def _started(wanted: Sequence[Settings], journal: Journal, plan: Plan | None) ->
         yield run, process
 
 
-def _followed(
+def follow_started(
     started: Sequence[Started], journal: Journal, options: Options, stopper: Stopper
 ) -> int:
+    """Follow runs to their ends, one after the other; return the first exit code that is not 0."""
     codes = []
     for run, process in started:
         display = display_for(options)

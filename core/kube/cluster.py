@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from core.kube.errors import ClusterError, DeniedError, KubeconfigError
+from benchmark.errors import ProblemError
+from core.kube.errors import ClusterError, DeniedError
 from core.kube.login import log_in
 from core.kube.refusals import TemporaryError, Who, message_of, refusal, unreachable
 
@@ -50,21 +51,30 @@ class Access:
     namespace: str
 
 
-class Cluster:
-    """An open connection; use it as an async context manager.
+Login = Callable[[Any], Awaitable[None]]
+"""Sets address and credentials of the client's configuration; called again when a token has ended.
+Raises ProblemError: there is no address, or no credentials.
+"""
 
-    Raises (entering): KubeconfigError.
+
+class Cluster:
+    """An open connection; use it as an async context manager. ``login`` takes the place of the
+    kubeconfig where there is none.
+
+    Raises (entering): KubeconfigError; of a ``login``, what that raises.
     """
 
     def __init__(
         self,
         access: Access,
         *,
+        login: Login | None = None,
         patience_s: float = PATIENCE_S,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.access = access
+        self._login = login
         self.server = ""
         """Address of the API server."""
         self._patience_s = patience_s
@@ -291,7 +301,10 @@ class Cluster:
 
     async def _log_in(self, configuration: Any) -> None:
         try:
-            await log_in(self.access.kubeconfig, self.access.context, configuration)
+            if self._login is not None:
+                await self._login(configuration)
+            else:
+                await log_in(self.access.kubeconfig, self.access.context, configuration)
         finally:
             # One that fails counts too: else all who wait for it would fail it in turn.
             self._logged_in_at = self._monotonic()
@@ -311,7 +324,7 @@ class Cluster:
                 return False
             try:
                 await self._log_in(self._api.configuration)
-            except KubeconfigError as problem:
+            except ProblemError as problem:
                 # It was good when work began: what fails now is the work, not the input.
                 raise DeniedError(problem.sentence, problem.remedy, status=401) from problem
         return True

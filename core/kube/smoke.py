@@ -187,18 +187,24 @@ async def run_smoke(
     """
     path = f"/api/v1/namespaces/{words(pod, 'metadata', 'namespace')}/pods"
     try:
-        await _create(cluster, path, pod)
+        await create_own(cluster, path, pod)
         found = await _result(cluster, path, name_of(pod), on_reason, deadline_s)
     except BaseException:
         # What went wrong first is what is to be told; teardown finds by its labels what is left.
         with contextlib.suppress(ClusterError, SmokeError):
-            await to_its_end(_remove(cluster, path, pod))
+            await to_its_end(remove_own(cluster, path, pod))
         raise
-    await to_its_end(_remove(cluster, path, pod))
+    await to_its_end(remove_own(cluster, path, pod))
     return found
 
 
-async def _create(cluster: Cluster, path: str, pod: JsonObject) -> None:
+async def create_own(cluster: Cluster, path: str, pod: JsonObject) -> None:
+    """Create a pod of the run. ``path`` is its collection's.
+
+    Raises:
+        SmokeError: another has its name.
+        ClusterError: see its classes.
+    """
     try:
         await to_its_end(cluster.request("POST", path, body=pod))
     except ConflictError:
@@ -206,7 +212,7 @@ async def _create(cluster: Cluster, path: str, pod: JsonObject) -> None:
         if other is not None and not _is_ours(other, pod):
             raise _taken(other) from None
         # Of a first try whose answer was lost, or of another day.
-        await _remove(cluster, path, pod)
+        await remove_own(cluster, path, pod)
         await to_its_end(cluster.request("POST", path, body=pod))
 
 
@@ -330,7 +336,7 @@ async def _log(cluster: Cluster, path: str, name: str) -> str:
     ) from problem
 
 
-async def _remove(cluster: Cluster, path: str, pod: JsonObject) -> None:
+async def remove_own(cluster: Cluster, path: str, pod: JsonObject) -> None:
     """Delete the run's pod and wait until it is gone. Another that has its name stays."""
     name = name_of(pod)
     found = await _there(cluster, path, pod)

@@ -16,6 +16,13 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from benchmark import progress
 from benchmark.validation import Tolerant
+from core.run.cost_events import BilledItem as BilledItem
+from core.run.cost_events import BillingEnded as BillingEnded
+from core.run.cost_events import BillingStarted as BillingStarted
+from core.run.cost_events import CostMetered as CostMetered
+from core.run.cost_events import CostWarned as CostWarned
+from core.run.cost_events import ForecastStep as ForecastStep
+from core.run.cost_events import RunPlanned as RunPlanned
 
 
 class Stage(StrEnum):
@@ -68,6 +75,8 @@ class RunStarted(Tolerant):
     event: Literal["run_started"] = "run_started"
     pid: int
     version: str
+    resumed: bool = False
+    """A process before it was killed; this one goes on from the journal."""
 
 
 class StageStarted(Tolerant):
@@ -184,19 +193,6 @@ class ResourceDeleted(Tolerant):
     """Who was asked and what the answer was."""
 
 
-class CostMetered(Tolerant):
-    """What the run has cost so far."""
-
-    event: Literal["cost_metered"] = "cost_metered"
-    usd_per_hour: float
-    spent_usd: float
-    projected_usd: float | None
-    """At the end of the run, teardown included."""
-    budget_usd: float | None
-    source: str
-    """Where the prices are from, with their date."""
-
-
 class LogStreamInterrupted(Tolerant):
     """A source of log lines went away before its end."""
 
@@ -283,6 +279,10 @@ RunRecord = (
     | ResourceCreated
     | ResourceDeleted
     | CostMetered
+    | BillingStarted
+    | BillingEnded
+    | CostWarned
+    | RunPlanned
     | LogStreamInterrupted
     | LogStreamResumed
     | TeardownStarted

@@ -49,10 +49,8 @@ def create_run(journal: Journal, new: NewRun, clock: Callable[[], datetime]) -> 
         JournalError: see :class:`Journal`.
     """
     now = clock()
-    run_id = f"{now:%Y%m%d-%H%M%S}-{new.target}-{new.leg}-{secrets.token_hex(2)}"
-    folder = new.results_dir / RUNS_FOLDER / run_id
-    with writing(folder):
-        folder.mkdir(parents=True)
+    folder = _new_folder(new, now)
+    run_id = folder.name
     run = Run(
         id=run_id,
         target=new.target,
@@ -82,6 +80,21 @@ def create_run(journal: Journal, new: NewRun, clock: Callable[[], datetime]) -> 
         time=now,
     )
     return run
+
+
+def _new_folder(new: NewRun, now: datetime) -> Path:
+    """Make the run's folder, whose name is the run's id and no other's."""
+    while True:
+        name = f"{now:%Y%m%d-%H%M%S}-{new.target}-{new.leg}-{secrets.token_hex(2)}"
+        folder = new.results_dir / RUNS_FOLDER / name
+        with writing(folder):
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                if not folder.is_dir():
+                    raise
+            else:
+                return folder
 
 
 def start_process(journal: Journal, run: Run, arguments: Sequence[str]) -> subprocess.Popen[bytes]:

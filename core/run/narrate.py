@@ -133,6 +133,8 @@ def sentence(event: Event) -> str:
     """Return what an event says to a person; empty for what only a display needs."""
     record = event.record
     match record:
+        case events.RunStarted() if record.resumed:
+            return f"Resumed by process {record.pid}"
         case events.RunCreated():
             return (
                 f"Run {event.run}: target {record.target}, leg {record.leg}, "
@@ -158,6 +160,16 @@ def sentence(event: Event) -> str:
             return _resource_sentence(record) or _benchmark_sentence(record)
 
 
+def _forecast(record: events.RunPlanned) -> str:
+    steps = "; ".join(
+        f"{step.name} {duration(step.seconds)} from {duration(step.starts_s)} on (${step.usd:.4f})"
+        for step in record.steps
+    )
+    cost = "a price is not known" if record.usd is None else f"${record.usd:.4f}"
+    limit = "" if record.budget_usd is None else f" of a budget of ${record.budget_usd:.2f}"
+    return f"Expected: {duration(record.seconds)}, {cost}{limit} (prices: {record.source}). {steps}"
+
+
 def _matters(record: events.PartChanged) -> bool:
     # Every step of an image begins and ends, mostly at once: that it is done is enough.
     return record.kind not in ("step", "layer") or record.state in ("ready", "failed")
@@ -167,6 +179,20 @@ def _resource_sentence(record: events.AnyRecord) -> str:
     match record:
         case events.PartChanged() if record.done is None and _matters(record):
             return f"{record.kind} {record.name}: {record.detail}"
+        case events.CostWarned():
+            return (
+                f"{record.share:.0%} of the budget is spent, the teardown counted in: "
+                f"${record.spent_usd:.4f} so far of ${record.budget_usd:.2f}"
+            )
+        case events.BillingStarted():
+            return (
+                f"{record.kind} {record.name} is billed ${record.usd_per_hour:.4f} an hour since "
+                f"{record.since:%H:%M:%S}"
+            )
+        case events.BillingEnded():
+            return f"{record.kind} {record.name} is billed no longer"
+        case events.RunPlanned():
+            return _forecast(record)
         case events.ResourceIntended():
             return f"Creating {record.kind} {record.name} ({record.location})"
         case events.ResourceCreated():

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,12 +14,14 @@ from benchmark.plan import Plan
 from core.errors import StageError
 from core.run.events import (
     AnyRecord,
+    Event,
     Stage,
     StageFailed,
     StageFinished,
     StageStarted,
     StageStopped,
 )
+from core.run.view import ResourceView
 
 
 class LogWriter(Protocol):
@@ -43,6 +44,10 @@ class StageContext:
     """Adds an event of this stage to the stream."""
     log: LogWriter
     """Adds a line to deployment.log."""
+    resources: Callable[[], Mapping[tuple[str, str], ResourceView]] = dict
+    """What the run has created so far, by kind and name."""
+    before: Sequence[Event] = ()
+    """What the run's stream held when this process took it up: of a process that was killed."""
 
 
 class StageWork(Protocol):
@@ -103,10 +108,11 @@ class Pipeline:
 
 
 async def _run_stage(work: StageWork, context: StageContext) -> None:
-    started = time.monotonic()
+    now = asyncio.get_running_loop().time
+    started = now()
 
     def elapsed() -> float:
-        return round(time.monotonic() - started, 3)
+        return round(now() - started, 3)
 
     def fault(error: BaseException) -> StageError:
         sentence = f"Stage {work.stage} failed by a fault of this program: {error!r}."

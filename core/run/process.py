@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import os
 import signal
-import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from benchmark.errors import ProblemError
 from benchmark.files import write_atomically
@@ -38,6 +38,17 @@ from core.run.view import RunView
 Clock = Callable[[], datetime]
 Unwind = Callable[[RunState], Mapping[str, Hand] | None]
 """Given how the run ended: the hands that remove what it created, None to leave that standing."""
+
+Emit = Callable[[AnyRecord], None]
+Stop = Callable[[ProblemError], None]
+
+
+class Watch(Protocol):
+    """Watches over a run beside its stages, to the end of its teardown: what it costs, say."""
+
+    async def run(self, emit: Emit, stop: Stop) -> None:
+        """Work until cancelled. ``stop`` ends the stages; the run then fails with that problem."""
+
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Blocked while a run cannot answer them: before its pipeline runs, and after."""
@@ -67,6 +78,7 @@ class RunProcess:
         results_dir: Path,
         clock: Clock,
         unwind: Unwind = lambda _state: None,
+        watch: Watch | None = None,
     ) -> None:
         self._journal = journal
         self._run = run
@@ -75,10 +87,13 @@ class RunProcess:
         self._results_dir = results_dir
         self._clock = clock
         self._unwind = unwind
+        self._watch = watch
         self._log = RunLog(run.folder / LOG_FILE, clock)
-        self._view = RunView.of(journal.events(run.id))
-        self._started = time.monotonic()
+        self._before = tuple(journal.events(run.id))
+        self._view = RunView.of(self._before)
+        self._started_at = self._view.created_at or clock()
         self._stop_reason = ""
+        self._problem: ProblemError | None = None
 
     def execute(self) -> int:
         """Run everything, write the end down and return the exit code."""
@@ -92,14 +107,15 @@ class RunProcess:
         identity = identify()
         assert identity is not None
         self._journal.set_process(self._run.id, identity)
-        self._emit(None, RunStarted(pid=os.getpid(), version=__version__))
+        resumed = self._view.state is not RunState.CREATED
+        self._emit(None, RunStarted(pid=os.getpid(), version=__version__, resumed=resumed))
         ending = asyncio.run(self._until_the_end())
         self._emit(
             None,
             RunFinished(
                 state=ending.state,
                 exit_code=ending.exit_code,
-                seconds=round(time.monotonic() - self._started, 3),
+                seconds=round((self._clock() - self._started_at).total_seconds(), 3),
                 sentence=ending.sentence,
                 remedy=ending.remedy,
             ),
@@ -116,22 +132,50 @@ class RunProcess:
         loop.add_signal_handler(signal.SIGHUP, lambda: None)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         try:
-            # Asked to stop once more, what is being removed is still removed.
-            return await self._unwound(await self._worked(work))
+            async with self._watched(work):
+                # Asked to stop once more, what is being removed is still removed.
+                return await self._unwound(await self._worked(work))
         finally:
             signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+
+    @contextlib.asynccontextmanager
+    async def _watched(self, work: asyncio.Future[None]) -> AsyncIterator[None]:
+        if self._watch is None:
+            yield
+            return
+
+        def stop(problem: ProblemError) -> None:
+            if self._problem is None and not work.done():
+                self._problem = problem
+                self._emit(None, StopRequested(reason=problem.sentence))
+                work.cancel()
+
+        watching = asyncio.ensure_future(
+            self._watch.run(lambda record: self._emit(None, record), stop)
+        )
+        try:
+            yield
+        finally:
+            watching.cancel()
+            (outcome,) = await asyncio.gather(watching, return_exceptions=True)
+            if isinstance(outcome, Exception):
+                # It had ended long ago, and the run went on unwatched: that must be known.
+                with contextlib.suppress(ProblemError):
+                    self._log.write("run", f"what watches over the run failed: {outcome!r}")
 
     async def _worked(self, work: asyncio.Future[None]) -> _Ending:
         try:
             await work
         except asyncio.CancelledError:
-            return self._interrupted()
+            return self._interrupted() if self._problem is None else _failed(self._problem)
         except ProblemError as problem:
             self._log_cause(problem)
+            if self._problem is not None:
+                return _failed(self._problem)
             if self._stop_reason:
                 # What fails while it is being stopped is no failure of the run.
                 return self._interrupted()
-            return _Ending(RunState.FAILED, problem.exit_code, problem.sentence, problem.remedy)
+            return _failed(problem)
         return _Ending(RunState.DONE, ExitCode.DONE, "The run is done.")
 
     async def _unwound(self, ending: _Ending) -> _Ending:
@@ -191,6 +235,8 @@ class RunProcess:
             plan=self._plan,
             emit=lambda record: self._emit(stage, record),
             log=self._log.write,
+            resources=lambda: self._view.resources,
+            before=self._before,
         )
 
     def _emit(self, stage: Stage | None, record: AnyRecord) -> None:
@@ -215,10 +261,15 @@ class RunProcess:
                 write_atomically(self._run.folder / STATUS_FILE, status_markdown(self._view))
 
 
+def _failed(problem: ProblemError) -> _Ending:
+    return _Ending(RunState.FAILED, problem.exit_code, problem.sentence, problem.remedy)
+
+
 def _changes_status(event: Event) -> bool:
     return event.record.event not in (
         "measurement_progressed",
         "measurement_phase_entered",
         "stage_progressed",
         "part_changed",
+        "cost_metered",
     )

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import shlex
 import signal
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -174,7 +173,8 @@ class Teardown:
             JournalError: the journal cannot be used.
             asyncio.CancelledError: somebody asked to stop; what was not done yet is in the stream.
         """
-        started = time.monotonic()
+        now = asyncio.get_running_loop().time
+        started = now()
         self._emit(StageStarted())
         self._emit(
             TeardownStarted(
@@ -189,12 +189,23 @@ class Teardown:
             # Asked anew each time: a run that ends may have removed some itself, or made more.
             while removal := self._next(left):
                 await self._remove(removal, left)
+            await self._once_more(left)
         except asyncio.CancelledError:
             while removal := self._next(left):
                 left[_key(removal)] = _left(removal, "The teardown was interrupted before its end")
-            self._finish(left, started)
+            self._finish(left, now() - started)
             raise
-        return self._finish(left, started)
+        return self._finish(left, now() - started)
+
+    async def _once_more(self, left: dict[tuple[str, str], Left]) -> None:
+        """Look again at what could not be removed: with what held it, or held its place, gone it
+        may be gone too.
+        """
+        for key in list(reversed(left)):
+            removal = self._view.resources.get(key)
+            if removal is not None and removal.intended.kind in self._hands:
+                del left[key]
+                await self._remove(removal, left)
 
     def _next(self, left: Mapping[tuple[str, str], Left]) -> ResourceView | None:
         removals = self.plan().removals
@@ -217,8 +228,8 @@ class Teardown:
         elif key == RUN_PROCESS or self._view.resources[key].exists:
             self._emit(ResourceDeleted(kind=kind, name=name, proof=proof))
 
-    def _finish(self, left: Mapping[tuple[str, str], Left], started: float) -> TeardownFinished:
-        seconds = round(time.monotonic() - started, 3)
+    def _finish(self, left: Mapping[tuple[str, str], Left], took_s: float) -> TeardownFinished:
+        seconds = round(took_s, 3)
         finished = TeardownFinished(left=tuple(left.values()), seconds=seconds)
         self._emit(finished)
         if left:

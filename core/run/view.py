@@ -90,6 +90,7 @@ class RunView:
     """By kind and name: why it is known to be gone. The run's own process is no resource of it, and
     yet something that a teardown ends."""
     cost: events.CostMetered | None = None
+    forecast: events.RunPlanned | None = None
     broken_streams: dict[str, events.LogStreamInterrupted] = field(default_factory=dict)
     stopping: bool = False
     teardown: events.TeardownStarted | None = None
@@ -116,13 +117,15 @@ class RunView:
                 self.settings = record.settings
                 self.stages = {stage: StageView(stage) for stage in record.stages}
             case events.RunStarted():
-                self.state = RunState.RUNNING
+                self._start(record)
             case events.ResultsStored():
                 self.result_file = record.result_file
             case events.StopRequested():
                 self.stopping = True
             case events.CostMetered():
                 self.cost = record
+            case events.RunPlanned():
+                self.forecast = record
             case events.RunFinished():
                 self.state, self.exit_code = record.state, record.exit_code
                 self.sentence, self.remedy = record.sentence, record.remedy
@@ -135,6 +138,18 @@ class RunView:
     def tearing_down(self) -> bool:
         """Return whether a teardown was begun and has not said its end."""
         return self.teardown is not None and self.torn_down is None
+
+    def _start(self, record: events.RunStarted) -> None:
+        self.state = RunState.RUNNING
+        if not record.resumed:
+            return
+        # What was under way when its process was killed is begun anew; nothing of it goes on.
+        self.stopping = False
+        self.current = self.latest = None
+        self.broken_streams.clear()
+        for view in self.stages.values():
+            if view.state is StageState.RUNNING:
+                self.stages[view.stage] = StageView(view.stage)
 
     def _stage(self, stage: Stage) -> StageView:
         return self.stages.setdefault(stage, StageView(stage))

@@ -41,7 +41,7 @@ def plan_of(settings: Settings, journal: Journal) -> tuple[Plan, str]:
         if given is not None:
             # Paths must mean the same to the run's own process.
             values[name] = _absolute(given) if name in ("weights", "dataset") else given
-    if settings.target == "kubernetes" and values["device"] == "auto":
+    if settings.target in ("kubernetes", "gke") and values["device"] == "auto":
         # Who asks for a GPU must not be given a CPU's figures because a driver was missing.
         values["device"] = "cuda" if settings.gpus else "cpu"
     plan = make_plan(values, f"profile {settings.profile}")

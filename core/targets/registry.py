@@ -4,38 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from benchmark.validation import sentence_of
-from core.errors import JournalError
-from core.run.events import RunCreated, RunState, Stage
+from core.errors import InputError, JournalError
+from core.run.events import RunCreated
 from core.run.journal import Journal, Run
 from core.run.pipeline import Pipeline, StageWork
-from core.run.process import Unwind, utc_now
+from core.run.process import Clock, utc_now
 from core.run.processes import PROCESS, ProcessHand
 from core.run.teardown import Hand
+from core.run.view import RunView
 from core.settings import Settings
+from core.targets.target import Target
 
-
-def _leave(_state: RunState) -> None:
-    return None
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a run of some settings consists of."""
-
-    pipeline: Pipeline
-    unwind: Unwind = _leave
-    unwinds: bool = False
-    """Its last stage is a teardown."""
-
-    @property
-    def order(self) -> tuple[Stage, ...]:
-        """Every stage, the teardown among them."""
-        return (*self.pipeline.order, *([Stage.TEARDOWN] if self.unwinds else []))
+if TYPE_CHECKING:
+    from core.targets.kubernetes.deployment import Deployment
 
 
 def resolved(settings: Settings, environment: Mapping[str, str]) -> Settings:
@@ -48,20 +34,74 @@ def resolved(settings: Settings, environment: Mapping[str, str]) -> Settings:
         from core.targets.kubernetes.deployment import resolve
 
         return resolve(settings, environment)
+    if settings.target == "gke":
+        from core.targets.gke.deployment import resolve as resolve_gke
+
+        return resolve_gke(settings, environment)
     return settings
 
 
-def target_of(settings: Settings, journal: Journal, run_id: str = "") -> Target:
+def target_of(
+    settings: Settings, journal: Journal, run_id: str = "", clock: Clock = utc_now
+) -> Target:
     """Return the target of settings that are resolved; ``run_id`` is known once the run is."""
     if settings.target == "kubernetes":
         from core.targets.kubernetes.stages import kubernetes_stages, unwinding
 
-        deployment, stages = kubernetes_stages(settings, utc_now)
+        deployment, stages = kubernetes_stages(settings, clock)
         return Target(Pipeline(stages), unwind=unwinding(deployment, run_id), unwinds=True)
+    if settings.target == "gke":
+        return _gke_target(settings, journal, run_id, clock)
     from core.targets.local import local_stages
 
     stages_here: tuple[StageWork, ...] = local_stages(journal)
     return Target(Pipeline(stages_here))
+
+
+def _gke_target(settings: Settings, journal: Journal, run_id: str, clock: Clock) -> Target:
+    from core.targets.gke.stages import deployment_of, gke_target
+
+    run = journal.run(run_id) if run_id else None
+    before = journal.events(run_id) if run_id else []
+    deployment = deployment_of(
+        settings,
+        run_id,
+        clock,
+        os.environ,
+        created_at=run.created_at if run is not None else None,
+        view=RunView.of(before),
+    )
+    history = journal.stage_seconds(run) if run is not None else {}
+    return gke_target(deployment, history, before)
+
+
+def resumable(run: Run) -> bool:
+    """Return whether what a killed run had begun is where another process finds it."""
+    return run.target in ("kubernetes", "gke")
+
+
+def workplace_of(journal: Journal, run: Run) -> Deployment:
+    """Return where a run's Job is, to look at it or to fetch from it.
+
+    Raises:
+        InputError: the run has nothing on a cluster.
+        JournalError: its settings are of another version.
+        KubeconfigError: the cluster's address cannot be found.
+    """
+    from core.targets.kubernetes.deployment import Deployment, access_of
+
+    settings = settings_of_run(journal, run)
+    if run.target == "kubernetes":
+        return Deployment(settings, access_of(settings, os.environ))
+    if run.target == "gke":
+        from core.targets.gke.stages import deployment_of
+
+        view = RunView.of(journal.events(run.id))
+        return deployment_of(settings, run.id, utc_now, os.environ, view=view).kube
+    raise InputError(
+        f"Run {run.id} is one of target {run.target}: no cluster knows of it.",
+        "show, logs and machine tell about it; its results are in its folder.",
+    )
 
 
 def settings_of_run(journal: Journal, run: Run) -> Settings:
@@ -92,4 +132,11 @@ def hands_of(journal: Journal, run: Run) -> Mapping[str, Hand]:
 
         access = access_of(settings_of_run(journal, run), os.environ)
         hands.update(kubernetes_hands(access, run.id))
+    if run.target == "gke":
+        from core.targets.gke.hands import hands_of as gke_hands
+        from core.targets.gke.stages import deployment_of
+
+        view = RunView.of(journal.events(run.id))
+        settings = settings_of_run(journal, run)
+        hands.update(gke_hands(deployment_of(settings, run.id, utc_now, os.environ, view=view)))
     return hands

@@ -9,16 +9,20 @@ from pydantic import ValidationError
 from benchmark.progress import Failed, Finished, parse_progress
 from core.errors import StageError
 from core.run.pipeline import StageContext
+from core.targets.repetition import Heard
 
 SOURCE = "benchmark"
 """Its name in deployment.log."""
 
 
 class BenchmarkWords:
-    """Hears the benchmark's lines and knows what it said of its own end."""
+    """Hears the benchmark's lines and knows what it said of its own end. What was ``heard`` by a
+    process of the run that was killed is not told twice.
+    """
 
-    def __init__(self, context: StageContext) -> None:
+    def __init__(self, context: StageContext, heard: Heard | None = None) -> None:
         self._context = context
+        self._heard = heard or Heard()
         self._failed: Failed | None = None
         self._finished: Finished | None = None
 
@@ -32,13 +36,15 @@ class BenchmarkWords:
             except ValidationError:
                 record = None
         if record is None:
-            self._context.log(SOURCE, line, time)
+            if not self._heard.is_old_line(time):
+                self._context.log(SOURCE, line, time)
             return
         if isinstance(record, Failed):
             self._failed = record
         elif isinstance(record, Finished):
             self._finished = record
-        self._context.emit(record)
+        if not self._heard.is_old_record():
+            self._context.emit(record)
 
     @property
     def explained(self) -> bool:

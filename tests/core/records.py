@@ -42,6 +42,7 @@ def values_of(annotation: Any) -> st.SearchStrategy[Any]:
         bool: st.booleans(),
         float: st.floats(allow_nan=False, allow_infinity=False),
         type(None): st.none(),
+        datetime: st.datetimes(timezones=st.just(UTC)),
         Plan: st.sampled_from([load_profile(name) for name in SHIPPED_PROFILES]),
     }
     if annotation in simple:

@@ -21,6 +21,7 @@ from core.kube.waiting import why_waiting
 from core.run.events import LogStreamInterrupted, LogStreamResumed, PartChanged
 from core.run.pipeline import StageContext
 from core.targets.kubernetes.deployment import Deployment
+from core.targets.repetition import heard_before
 from core.targets.words import SOURCE, BenchmarkWords
 
 _LAST_LINES = 3
@@ -88,7 +89,8 @@ class Attempt:
             ClusterError: log or pod cannot be followed.
         """
         limit_s = self.deployment.work_s(self.context.plan)
-        words_heard = BenchmarkWords(self.context)
+        heard = heard_before(self.context, self.deployment.pod, SOURCE)
+        words_heard = BenchmarkWords(self.context, heard)
         over = asyncio.Event()
         log = asyncio.create_task(self._hear(words_heard, over))
         watching = asyncio.create_task(self._watch())

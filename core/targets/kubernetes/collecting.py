@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmark.files import write_atomically
 from core.errors import ProblemError, WorkError
-from core.kube.cluster import Cluster
 from core.kube.objects import run_selector
 from core.run.events import AnyRecord, Event, Stage
 from core.run.journal import Journal, Run
@@ -18,8 +16,7 @@ from core.run.pipeline import Pipeline, StageContext
 from core.run.process import Clock
 from core.run.status import STATUS_FILE, status_markdown
 from core.run.view import RunView
-from core.settings import Settings
-from core.targets.kubernetes.deployment import Deployment, access_of
+from core.targets.kubernetes.deployment import Deployment
 from core.targets.kubernetes.results import Results
 
 
@@ -29,7 +26,7 @@ class Collecting:
 
     journal: Journal
     run: Run
-    settings: Settings
+    deployment: Deployment
     clock: Clock
     take: Callable[[str, Event], None]
 
@@ -40,7 +37,7 @@ class Collecting:
             WorkError: there is no pod any more.
             ProblemError: they could not be fetched this time either.
         """
-        deployment = Deployment(self.settings, access_of(self.settings, os.environ))
+        deployment = self.deployment
         deployment.pod = await self._pod(deployment)
         plan = self.journal.plan(self.run.id)
         log = RunLog(self.run.folder / LOG_FILE, self.clock)
@@ -65,7 +62,7 @@ class Collecting:
                 write_atomically(self.run.folder / STATUS_FILE, status_markdown(view))
 
     async def _pod(self, deployment: Deployment) -> str:
-        async with Cluster(deployment.access) as cluster:
+        async with deployment.connect(deployment.access) as cluster:
             answer = await cluster.request(
                 "GET",
                 f"/api/v1/namespaces/{cluster.namespace}/pods",

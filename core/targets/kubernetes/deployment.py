@@ -78,12 +78,11 @@ class Deployment:
         """Return a kubectl command on this cluster."""
         access = self.access
         # The flag takes one file, the variable several.
-        several = os.pathsep in access.kubeconfig
-        program = (
-            ("env", f"KUBECONFIG={access.kubeconfig}", "kubectl")
-            if several
-            else ("kubectl", "--kubeconfig", access.kubeconfig)
-        )
+        program: tuple[str, ...] = ("kubectl", "--kubeconfig", access.kubeconfig)
+        if os.pathsep in access.kubeconfig:
+            program = ("env", f"KUBECONFIG={access.kubeconfig}", "kubectl")
+        elif not access.kubeconfig:
+            program = ("kubectl",)
         place = ("--context", access.context, "--namespace", namespace or access.namespace)
         return (*program, *place, *words)
 

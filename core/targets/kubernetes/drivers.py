@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shlex
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 from core.errors import StageError
 from core.kube.cluster import Cluster
 from core.kube.driver_manifests import install, namespace_of
 from core.kube.drivers import NodeDriver, Rollout, follow_rollout
-from core.kube.errors import DeniedError, NotFoundError
+from core.kube.errors import ClusterError, DeniedError, NotFoundError
 from core.kube.objects import RUN_ANNOTATION, object_name
 from core.kube.reading import name_of
 from core.kube.reason import Reason
@@ -53,10 +54,12 @@ class Drivers:
             return "no GPU is asked for: measured on the node's CPU"
         async with self.deployment.connect(self.deployment.access) as cluster:
             await self._install(context, cluster)
-            await self._wait_for_gpu(context, cluster)
+            told = _Told(context)
+            needs_a_node = await self._wait_for_gpu(context, cluster, told)
             # The image is built meanwhile; if that fails the pipeline ends this stage too.
             await self.deployment.image_known.wait()
-            found = await self._smoke(context, cluster)
+            async with self._following(cluster, told) if needs_a_node else contextlib.nullcontext():
+                found = await self._smoke(context, cluster)
         words = f"{', '.join(found.gpus)}, driver {found.driver}, CUDA {found.cuda}"
         context.emit(StageChecked(name="nvidia-smi in a pod", passed=True, detail=words))
         return words
@@ -97,22 +100,40 @@ class Drivers:
     def _labels(self, context: StageContext) -> dict[str, str]:
         return self.deployment.labels(context.run_id, context.leg, context.plan, self.clock())
 
-    async def _wait_for_gpu(self, context: StageContext, cluster: Cluster) -> None:
+    @contextlib.asynccontextmanager
+    async def _following(self, cluster: Cluster, told: _Told) -> AsyncIterator[None]:
+        """Tell of nodes that an autoscaler adds while the smoke pod waits for one."""
+
+        async def follow() -> None:
+            with contextlib.suppress(ClusterError):
+                async with contextlib.aclosing(self._rollouts(cluster)) as rollouts:
+                    async for rollout in rollouts:
+                        told.tell(rollout)
+
+        following = asyncio.create_task(follow())
+        try:
+            yield
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    def _rollouts(self, cluster: Cluster) -> AsyncGenerator[Rollout, None]:
+        placement = self.deployment.placement
+        return follow_rollout(cluster, selector=placement.node_selector, needed=placement.gpus)
+
+    async def _wait_for_gpu(self, context: StageContext, cluster: Cluster, told: _Told) -> bool:
+        """Return when a node offers the GPUs, or True when only a pod can bring one."""
         minutes = self.deployment.settings.start_minutes
         placement = self.deployment.placement
-        told = _Told(context)
         try:
             async with asyncio.timeout(minutes * 60):
-                rollouts = follow_rollout(
-                    cluster, selector=placement.node_selector, needed=placement.gpus
-                )
-                async with contextlib.aclosing(rollouts):
+                async with contextlib.aclosing(self._rollouts(cluster)) as rollouts:
                     async for rollout in rollouts:
                         told.tell(rollout)
                         # An autoscaler adds a node only for a pod: the smoke pod asks for one, and
                         # is told why it waits.
                         if rollout.ready or rollout.needs_a_node:
-                            return
+                            return not rollout.ready
                         if rollout.reason is not None and rollout.reason.hopeless:
                             raise StageError(rollout.reason.sentence, rollout.reason.remedy)
         except DeniedError:
@@ -133,6 +154,7 @@ class Drivers:
                 if reason
                 else "--install-drivers installs the driver; --start-minutes waits longer.",
             ) from None
+        return False
 
     async def _smoke(self, context: StageContext, cluster: Cluster) -> DriverFound:
         placement = self.deployment.placement

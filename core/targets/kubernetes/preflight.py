@@ -8,7 +8,7 @@ from core.errors import StageError
 from core.kube.cluster import Cluster
 from core.kube.driver_manifests import namespace_of
 from core.kube.errors import DeniedError, NotFoundError
-from core.kube.objects import OWNER, OWNER_LABEL, RUN_ANNOTATION, RUN_LABEL
+from core.kube.objects import OWNER, OWNER_LABEL, RUN_ANNOTATION, RUN_LABEL, label_value
 from core.kube.permissions import SYSTEM_NAMESPACE, missing_permissions
 from core.kube.reading import name_of, words
 from core.run.events import Stage, StageChecked
@@ -43,14 +43,14 @@ class Preflight:
                 context.emit(check)
                 checks.append(check)
 
-        note(check_disk(context.folder), _check_inputs(context))
+        note(check_disk(context.folder), check_inputs(context))
         async with self.deployment.connect(self.deployment.access) as cluster:
             note(await self._check_server(cluster))
             note(*await self._check_permissions(cluster))
             if all(check.passed or not check.required for check in checks):
                 note(await _check_namespace(cluster, cluster.namespace))
                 note(*await self._check_manifest(cluster))
-                note(await self._check_name(cluster))
+                note(await self._check_name(cluster, context.run_id))
         failed = [check for check in checks if check.required and not check.passed]
         if failed:
             raise StageError(
@@ -115,13 +115,16 @@ class Preflight:
             ]
         return checks
 
-    async def _check_name(self, cluster: Cluster) -> StageChecked:
+    async def _check_name(self, cluster: Cluster, run_id: str) -> StageChecked:
         name = self.deployment.job_name
         path = f"/apis/batch/v1/namespaces/{cluster.namespace}/jobs/{name}"
         try:
             job = await cluster.request("GET", path)
         except NotFoundError:
             return StageChecked(name="Job's name", passed=True, detail=f"{name} is free")
+        if words(job, "metadata", "labels", RUN_LABEL) == label_value(run_id):
+            # Of this very run, whose process was killed.
+            return StageChecked(name="Job's name", passed=True, detail=f"{name} is this run's")
         ours = words(job, "metadata", "labels", OWNER_LABEL) == OWNER
         run = harmless(
             words(job, "metadata", "annotations", RUN_ANNOTATION)
@@ -156,7 +159,8 @@ async def _check_namespace(cluster: Cluster, name: str) -> StageChecked:
     return StageChecked(name="namespace", passed=True, detail=f"{told} is there")
 
 
-def _check_inputs(context: StageContext) -> StageChecked:
+def check_inputs(context: StageContext) -> StageChecked:
+    """Return whether the plan needs nothing of this machine, which the pod cannot read."""
     plan = context.plan
     local = [
         f"{what} {value}"

@@ -16,6 +16,7 @@ from core.run.status import STATUS_FILE
 from core.run.view import RunView, StageState
 from core.settings import Settings
 from core.targets.kubernetes.collecting import Collecting
+from core.targets.kubernetes.deployment import Deployment
 from tests.core.kube.stand_in import StandIn
 from tests.core.targets.kubernetes_world import DONE, World
 
@@ -57,7 +58,7 @@ class Later:
         self.collecting = Collecting(
             journal,
             self.run,
-            world.settings,
+            Deployment(world.settings, world.access, world.connect),
             utc_now,
             lambda _line, event: self.happened.append(event.record.event),
         )

@@ -29,7 +29,7 @@ from core.run.process import utc_now
 from core.run.view import ResourceView, RunView, StageState
 from core.settings import Settings
 from core.targets.kubernetes.collecting import Collecting
-from core.targets.kubernetes.deployment import placement_of, resolve
+from core.targets.kubernetes.deployment import Deployment, placement_of, resolve
 from core.targets.kubernetes.job import MANIFEST_FILE
 from core.targets.kubernetes.manifest import manifest
 from core.targets.kubernetes.spreading import one_for_each
@@ -230,6 +230,11 @@ async def test_results_that_cannot_be_fetched_stay_and_the_run_says_how_to_retry
     assert on_cpu.records(ResultsStored) == []
 
 
+def fresh(world: World) -> Deployment:
+    """As another process would have it."""
+    return Deployment(world.settings, world.access, world.connect)
+
+
 async def test_what_the_pod_still_holds_is_fetched_later(on_cpu: World) -> None:
     running = asyncio.create_task(on_cpu.run())
     pod = await on_cpu.benchmark_pod()
@@ -242,7 +247,7 @@ async def test_what_the_pod_still_holds_is_fetched_later(on_cpu: World) -> None:
         await running
     with Journal(on_cpu.folder / "state") as journal:
         run = on_cpu.written_down(journal)
-        later = Collecting(journal, run, on_cpu.settings, utc_now, lambda _line, _event: None)
+        later = Collecting(journal, run, fresh(on_cpu), utc_now, lambda _line, _event: None)
         await later.execute()
         view = RunView.of(journal.events(run.id))
     assert view.stages[Stage.RESULTS].state == StageState.DONE
@@ -252,7 +257,7 @@ async def test_what_the_pod_still_holds_is_fetched_later(on_cpu: World) -> None:
 async def test_a_pod_that_is_gone_has_nothing_to_fetch(on_cpu: World) -> None:
     with Journal(on_cpu.folder / "state") as journal:
         run = on_cpu.written_down(journal)
-        later = Collecting(journal, run, on_cpu.settings, utc_now, lambda _line, _event: None)
+        later = Collecting(journal, run, fresh(on_cpu), utc_now, lambda _line, _event: None)
         with pytest.raises(WorkError, match="no pod any more"):
             await later.execute()
 

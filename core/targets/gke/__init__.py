@@ -1,0 +1,1 @@
+"""The ``gke`` target: a cluster of one's own, from nothing to nothing."""
