@@ -146,12 +146,8 @@ class PoolHand:
                     raise _unlabelled(f"Node pool {name} of cluster {cluster} in {location}")
                 whose = _whose(labels.get(RUN_LABEL, ""))
                 words = f"{_API} has a node pool {name} in cluster {cluster} that is {whose}"
-            if left := await removing.pool_instances(cluster, location, name):
-                raise WorkError(
-                    f"Node pool {name} of cluster {cluster} has left instances behind: "
-                    f"{', '.join(left)}.",
-                    resource.intended.delete_command,
-                )
+            if await removing.pool_instances(cluster, location, name):
+                return None
             return (
                 f"{words}; compute.googleapis.com lists no instance of that pool with "
                 f"{RUN_LABEL}={removing.run}"

@@ -25,6 +25,7 @@ from core.gcp.errors import (
     NotFoundError,
     OperationError,
 )
+from core.gcp.inventory import Resource
 from core.gcp.operations import OperationSeen
 from core.gcp.specs import EXPIRES_LABEL, RUN_LABEL
 from core.kube.outside import balancers, let_go
@@ -129,7 +130,9 @@ class Removing:
         problem: GoogleError | None = None
         for left in range(_ROUNDS, -1, -1):
             found = await self.clusters.pool(location, cluster, name)
-            if found is None or not self.is_ours(found.config.resource_labels):
+            if found is None:
+                break
+            if not self.is_ours(found.config.resource_labels):
                 return
             if not left:
                 raise problem or self._still_there(f"node pool {name} of cluster {cluster}")
@@ -141,18 +144,23 @@ class Removing:
                 # In somebody else's cluster what others do is not ended.
                 lambda each: each.target == name,
             )
+        await leftovers.delete_all(
+            self.google,
+            lambda: self.pool_instances(cluster, location, name),
+            f"Node pool {name} of cluster {cluster} has left behind",
+        )
 
     async def creation_at_work(self, location: str, cluster: str) -> bool:
         """Return whether something is being created under this cluster's name just now."""
         running = await self.clusters.operations(location, cluster)
         return any(each.kind.startswith("CREATE_") for each in running)
 
-    async def pool_instances(self, cluster: str, location: str, pool: str) -> list[str]:
-        """Return the names of the machines that the run's pool has in Compute Engine."""
+    async def pool_instances(self, cluster: str, location: str, pool: str) -> list[Resource]:
+        """Return the machines that the run's pool has in Compute Engine."""
         found = await inventory.instances(self.google, {RUN_LABEL: self.run, POOL_MARK: pool})
         where = (cluster, location)
         return [
-            harmless(each.name)
+            each
             for each in found
             if (
                 each.labels.get(CLUSTER_MARK, cluster),

@@ -20,6 +20,7 @@ from tests.core.targets.gke_scene import (
     SPEED,
     ZONE,
     access_to,
+    add_pool,
     calls,
     labels_of,
     quick_world,
@@ -154,3 +155,17 @@ async def test_a_run_with_two_clusters_loses_one_at_a_time(
     assert [each.location for each in world.ledger.standing() if each.kind == "cluster"] == [
         "us-central1-b"
     ]
+
+
+async def test_the_machines_of_a_pool_that_is_gone_go_too(
+    world: GoogleWorld, hands: dict[str, Hand]
+) -> None:
+    await stand_up(world, {}, name="somebodys")
+    before = standing(world)
+    await add_pool(world, OURS, cluster="somebodys")
+    pool = world.gke.clusters[ZONE, "somebodys"].pools.pop(POOL)
+    world.ledger.closed(pool.billed)
+    for group in pool.groups:
+        group.alive = False
+    assert await remove(hands, resource("node pool", f"somebodys/{POOL}"))
+    assert standing(world) == before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,21 +10,13 @@ from typing import Any
 
 import pytest
 
-from core.errors import StageError
-from core.gcp.specs import EXPIRES_LABEL, KEEP_LABEL, OWNER_LABEL, RUN_LABEL
 from core.run.cost_events import RunPlanned
-from core.run.events import Event, RunStarted, StageChecked
-from core.targets.gke.deployment import owner
-from core.targets.gke.preflight import Preflight
 from tests.core.image.stand_in_engine import StandInEngine
 from tests.core.runs import small_plan
-from tests.core.targets.gke_run import QUICK, GkeRun
-from tests.core.targets.gke_scene import CLUSTER, OTHER, SPEED, ZONE, labels_of, stand_up
-from tests.google.sped_up import SpedUpPolicy
+from tests.core.targets.gke_preflight import PINNED, check, limit, refused
+from tests.core.targets.gke_run import GkeRun
+from tests.core.targets.gke_scene import ZONE
 from tests.google.world import PROJECT, GoogleWorld
-
-NO_ENGINE = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
-PINNED = {"image": f"us-central1-docker.pkg.dev/{PROJECT}/gpubench-tui/benchmark:tag"}
 
 
 @pytest.fixture
@@ -38,28 +29,6 @@ async def world() -> AsyncIterator[GoogleWorld]:
 def engine() -> Iterator[StandInEngine]:
     with StandInEngine().serve() as serving:
         yield serving
-
-
-async def check(run: GkeRun, **options: Any) -> dict[str, StageChecked]:
-    """Return every check by its name; the last of a name counts."""
-    environment = options.pop("environment", NO_ENGINE)
-    async with run.deployment:
-        await Preflight(run.prospect, environment).run(run.context(**options))
-    return {each.name: each for each in run.records(StageChecked)}
-
-
-async def refused(run: GkeRun, **options: Any) -> list[StageChecked]:
-    """Return the required checks that failed; the run is refused as wrong input by them."""
-    with pytest.raises(StageError) as caught:
-        await check(run, **options)
-    assert caught.value.exit_code == 2
-    failed = [each for each in run.records(StageChecked) if each.required and not each.passed]
-    for each in failed:
-        assert f"{each.name}: {each.detail}" in caught.value.sentence
-        assert each.remedy
-        assert each.remedy in caught.value.remedy
-    assert run.records(RunPlanned) == []
-    return failed
 
 
 async def test_what_is_ready_is_told_line_by_line_and_then_the_plan(
@@ -187,10 +156,6 @@ def lack(permission: str) -> Callable[[GoogleWorld], None]:
     return lambda world: world.project.missing_permissions.add(permission)
 
 
-def limit(metric: str, value: float, region: str = "us-central1") -> Callable[[GoogleWorld], None]:
-    return lambda world: world.capacity.quotas.update({(region, metric): value})
-
-
 def globally(value: float) -> Callable[[GoogleWorld], None]:
     return lambda world: world.capacity.global_quotas.update({"GPUS_ALL_REGIONS": value})
 
@@ -281,14 +246,7 @@ FAILURES: list[tuple[str, Callable[[GoogleWorld], None], dict[str, Any], str, st
         "may have 0 NVIDIA_T4_GPUS in us-central1 and uses 0",
         "iam-admin/quotas",
     ),
-    (
-        "CPU quota",
-        limit("CPUS", 5),
-        {},
-        "quota CPUS",
-        "6 more are too many",
-        "iam-admin/quotas",
-    ),
+    ("CPU quota", limit("CPUS", 5), {}, "quota CPUS", "6 more are too many", "iam-admin/quotas"),
     (
         "disk quota",
         limit("SSD_TOTAL_GB", 10),
@@ -313,14 +271,7 @@ FAILURES: list[tuple[str, Callable[[GoogleWorld], None], dict[str, Any], str, st
         "may have 0 GPUS_ALL_REGIONS over all regions",
         "iam-admin/quotas",
     ),
-    (
-        "budget",
-        nothing,
-        {"budget": 0.05},
-        "budget",
-        "of $0.05",
-        "is enough by what is expected",
-    ),
+    ("budget", nothing, {"budget": 0.05}, "budget", "of $0.05", "is enough by what is expected"),
     (
         "deadline",
         nothing,
@@ -446,65 +397,3 @@ async def test_a_plan_that_needs_files_of_this_machine(world: GoogleWorld, tmp_p
         GkeRun(world, tmp_path, PINNED), plan=small_plan(dataset=str(tmp_path))
     )
     assert failed.name == "inputs"
-
-
-class TestClusterThatIsThere:
-    """What has the name already."""
-
-    @pytest.fixture
-    def event_loop_policy(self) -> asyncio.AbstractEventLoopPolicy:
-        return SpedUpPolicy(SPEED)
-
-    @pytest.fixture
-    async def world(self) -> AsyncIterator[GoogleWorld]:
-        async with GoogleWorld(speed=SPEED, durations=QUICK) as stand_in:
-            yield stand_in
-
-    async def test_of_another_run_it_stops_this_one(
-        self, world: GoogleWorld, tmp_path: Path
-    ) -> None:
-        await stand_up(world, labels_of(OTHER))
-        (failed,) = await refused(GkeRun(world, tmp_path, PINNED))
-        assert failed.name == "cluster's name"
-        assert f"Cluster {CLUSTER} in {ZONE} is there already, of run {OTHER}" in failed.detail
-        assert f"teardown {OTHER}" in failed.remedy
-
-    async def test_of_nobody_it_stops_this_one(self, world: GoogleWorld, tmp_path: Path) -> None:
-        await stand_up(world, {})
-        (failed,) = await refused(GkeRun(world, tmp_path, PINNED))
-        assert "none of ours" in failed.detail
-        assert "--name-suffix" in failed.remedy
-
-    async def test_kept_by_the_same_owner_it_is_used_and_costs_nothing_more(
-        self, world: GoogleWorld, tmp_path: Path
-    ) -> None:
-        await stand_up(world, {**labels_of(OTHER, owner=owner()), KEEP_LABEL: "yes"})
-        run = GkeRun(world, tmp_path, PINNED)
-        checks = await check(run)
-        assert checks["cluster's name"].detail.endswith("is there already and is used; it stays")
-        assert f"was kept by run {OTHER}" in checks["kept cluster"].detail
-        assert not run.deployment.owns_cluster
-        assert checks["quota CPUS"].detail.startswith("4 needed")
-        (planned,) = run.records(RunPlanned)
-        (cluster,) = [step for step in planned.steps if step.name == "cluster"]
-        assert cluster.usd == 0
-
-    async def test_of_this_run_it_is_taken_up(self, world: GoogleWorld, tmp_path: Path) -> None:
-        first = GkeRun(world, tmp_path, {**PINNED, "budget": 0.01})
-        await first.stand_up(gpus=True)
-        limit("NVIDIA_T4_GPUS", 1)(world)
-        before = [
-            Event(1, "run", first.deployment.clock(), None, 0, RunStarted(pid=1, version="1"))
-        ]
-        checks = await check(first, before=before)
-        assert checks["cluster's name"].detail.endswith("is this run's own")
-        # Its own nodes are among what is in use; its limits are the watch's affair.
-        assert not checks["quota NVIDIA_T4_GPUS"].required
-        assert not checks["budget"].required
-
-    async def test_an_overdue_one_of_ours_is_told(self, world: GoogleWorld, tmp_path: Path) -> None:
-        labels = {RUN_LABEL: "old", OWNER_LABEL: owner(), EXPIRES_LABEL: "1"}
-        await stand_up(world, labels, "forgotten")
-        overdue = (await check(GkeRun(world, tmp_path, PINNED)))["overdue cluster"]
-        assert "forgotten in us-central1-a of run old is overdue" in overdue.detail
-        assert overdue.remedy == f"gpubench-tui --no-ui sweep --project {PROJECT} removes it."

@@ -11,6 +11,7 @@ import pytest
 
 from benchmark.progress import Remarked
 from core.run.cost_events import BillingEnded, BillingStarted, CostMetered, CostWarned
+from core.run.events import Stage
 from tests.core.targets.gke_run import QUICK, GkeRun, ended, until
 from tests.core.targets.gke_scene import (
     CLUSTER,
@@ -127,6 +128,20 @@ async def test_without_google_it_goes_on_counting_and_says_so_once(
     assert first.message.startswith("What is billed cannot be seen just now")
     assert second.message == "Google tells again what is billed."
     assert total(run).spent_usd == pytest.approx(world.ledger.usd(), rel=0.02)
+
+
+async def test_what_cannot_be_watched_over_does_not_go_on(
+    world: GoogleWorld, tmp_path: Path
+) -> None:
+    run = GkeRun(world, tmp_path)
+    # Damage that nobody reckons with.
+    run.prospect.history = {Stage.CLUSTER: ["nonsense"]}  # type: ignore[dict-item]
+    watch = run.watch()
+    await until(lambda: run.stops)
+    assert run.stops[0].sentence.startswith("The costs cannot be watched over any longer: ")
+    assert run.deployment.must_end
+    (outcome,) = await asyncio.gather(watch, return_exceptions=True)
+    assert isinstance(outcome, ExceptionGroup)
 
 
 async def test_one_list_that_fails_hides_nothing_of_the_others(
