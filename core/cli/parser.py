@@ -75,6 +75,7 @@ RUN_FLAGS = {
     "remove_image": "remove the image from its registry at the end too",
 }
 _SWITCHES = ("spot", "remove_image")
+_ACCOUNT_FLAGS = ("project", "credentials", "impersonate")
 _ROLE_FLAGS = ("namespace", "install_drivers")
 COMMON_FLAGS = {
     "results_dir": "where results go (default: ./results)",
@@ -118,6 +119,9 @@ class Options(argparse.Namespace):
     registry_password_stdin: bool = False
     each: str | None = None
     subject: str | None = None
+    every: bool = False
+    of_run: str | None = None
+    images: bool = False
 
     def flags(self) -> dict[str, Any]:
         """Return the settings that were given as flags."""
@@ -208,6 +212,25 @@ def _add_runs(verbs: Any) -> None:
     )
     _add_json(teardown, "that as one JSON object")
     _add_quiet(teardown)
+
+
+    _add_sweep(_add(verbs, "sweep", "find what runs left in a Google Cloud project, and remove it"))
+
+
+def _add_sweep(sweep: argparse.ArgumentParser) -> None:
+    _add_settings(sweep, {name: RUN_FLAGS[name] for name in _ACCOUNT_FLAGS})
+    sweep.add_argument(
+        "--all", dest="every", action="store_true", help="also what is not overdue yet"
+    )
+    sweep.add_argument("--run", dest="of_run", metavar="RUN", help="only what this run left")
+    sweep.add_argument("--images", action="store_true", help="also repositories of images")
+    sweep.add_argument(
+        "--dry-run", action="store_true", help="only list, whatever else is asked for"
+    )
+    sweep.add_argument(
+        "--yes", action="store_const", const="yes", help="remove; without it they are only listed"
+    )
+    _add_json(sweep, "as one JSON object")
 
 
 def _add_readings(verbs: Any) -> None:

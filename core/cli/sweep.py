@@ -145,7 +145,7 @@ def _print(
         if not outcome.proof:
             found = outcome.found
             print(
-                f"Not proved gone: {found.kind} {harmless(found.name)}: {outcome.reason} "
+                f"Not proved gone: {found.kind} {harmless(found.name)}: {outcome.reason}. "
                 f"{found.delete_command}",
                 file=sys.stderr,
             )

@@ -43,6 +43,7 @@ RUN_PROCESS = (PROCESS, "run")
 """Kind and name of the run's own process, in plans and events."""
 _CLUSTER = "cluster"
 _KILLED_WITHIN_S = 5.0
+_STILL_THERE = "It is still there"
 # From a run's last event to the end of its process; a signal would spoil its exit status.
 _LAST_STEPS_S = 5.0
 
@@ -221,7 +222,7 @@ class Teardown:
         if hand is None:
             left[key] = _left(removal, f"This version cannot remove a {kind}")
             return
-        proof, reason = await _removed(hand, removal)
+        proof, reason = await removed(hand, removal)
         self._catch_up()
         if not proof:
             left[key] = _left(removal, reason)
@@ -294,14 +295,21 @@ class _RunHand:
         return f"/proc has no process {process.pid} started at tick {process.started}"
 
 
-async def _removed(hand: Hand, resource: ResourceView) -> tuple[str, str]:
-    """Return the proof that it is gone, else an empty one and the reason."""
-    reason = "It is still there"
+async def removed(hand: Hand, resource: ResourceView) -> tuple[str, str]:
+    """Remove a resource and return the proof that it is gone, else an empty one and the reason."""
+    reason = _STILL_THERE
     try:
         await hand.delete(resource)
     except Exception as error:
         reason = _reason(error)
     # Whatever came of that: whether it is gone is asked, not concluded.
+    return await asked(hand, resource, reason)
+
+
+async def asked(hand: Hand, resource: ResourceView, reason: str = _STILL_THERE) -> tuple[str, str]:
+    """Ask whether a resource is gone and return the proof, else an empty one and why not:
+    ``reason`` where it is just there.
+    """
     try:
         if proof := await hand.gone(resource):
             return proof, ""

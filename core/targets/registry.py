@@ -18,9 +18,11 @@ from core.run.processes import PROCESS, ProcessHand
 from core.run.teardown import Hand
 from core.run.view import RunView
 from core.settings import Settings
+from core.targets.stored import left_of
 from core.targets.target import Target
 
 if TYPE_CHECKING:
+    from core.targets.gke.deployment import GkeDeployment
     from core.targets.kubernetes.deployment import Deployment
 
 
@@ -46,10 +48,16 @@ def target_of(
 ) -> Target:
     """Return the target of settings that are resolved; ``run_id`` is known once the run is."""
     if settings.target == "kubernetes":
+        from core.targets.kubernetes.results import let_go
         from core.targets.kubernetes.stages import kubernetes_stages, unwinding
 
         deployment, stages = kubernetes_stages(settings, clock)
-        return Target(Pipeline(stages), unwind=unwinding(deployment, run_id), unwinds=True)
+        left = left_of(
+            stages,
+            journal.events(run_id) if run_id else [],
+            lambda context: let_go(deployment, context.run_id),
+        )
+        return Target(Pipeline(left), unwind=unwinding(deployment, run_id), unwinds=True)
     if settings.target == "gke":
         return _gke_target(settings, journal, run_id, clock)
     from core.targets.local import local_stages
@@ -61,18 +69,20 @@ def target_of(
 def _gke_target(settings: Settings, journal: Journal, run_id: str, clock: Clock) -> Target:
     from core.targets.gke.stages import deployment_of, gke_target
 
-    run = journal.run(run_id) if run_id else None
-    before = journal.events(run_id) if run_id else []
-    deployment = deployment_of(
-        settings,
-        run_id,
-        clock,
-        os.environ,
-        created_at=run.created_at if run is not None else None,
-        view=RunView.of(before),
-    )
-    history = journal.stage_seconds(run) if run is not None else {}
-    return gke_target(deployment, history, before)
+    if not run_id:
+        return gke_target(deployment_of(settings, "", clock, os.environ), {}, [])
+    run = journal.run(run_id)
+    deployment = _gke_deployment(settings, journal, run, clock)
+    return gke_target(deployment, journal.stage_seconds(run), journal.events(run_id))
+
+
+def _gke_deployment(
+    settings: Settings, journal: Journal, run: Run, clock: Clock = utc_now
+) -> GkeDeployment:
+    from core.targets.gke.stages import deployment_of
+
+    view = RunView.of(journal.events(run.id))
+    return deployment_of(settings, run.id, clock, os.environ, created_at=run.created_at, view=view)
 
 
 def resumable(run: Run) -> bool:
@@ -94,10 +104,7 @@ def workplace_of(journal: Journal, run: Run) -> Deployment:
     if run.target == "kubernetes":
         return Deployment(settings, access_of(settings, os.environ))
     if run.target == "gke":
-        from core.targets.gke.stages import deployment_of
-
-        view = RunView.of(journal.events(run.id))
-        return deployment_of(settings, run.id, utc_now, os.environ, view=view).kube
+        return _gke_deployment(settings, journal, run).kube
     raise InputError(
         f"Run {run.id} is one of target {run.target}: no cluster knows of it.",
         "show, logs and machine tell about it; its results are in its folder.",
@@ -134,9 +141,7 @@ def hands_of(journal: Journal, run: Run) -> Mapping[str, Hand]:
         hands.update(kubernetes_hands(access, run.id))
     if run.target == "gke":
         from core.targets.gke.hands import hands_of as gke_hands
-        from core.targets.gke.stages import deployment_of
 
-        view = RunView.of(journal.events(run.id))
         settings = settings_of_run(journal, run)
-        hands.update(gke_hands(deployment_of(settings, run.id, utc_now, os.environ, view=view)))
+        hands.update(gke_hands(_gke_deployment(settings, journal, run)))
     return hands

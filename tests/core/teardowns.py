@@ -136,11 +136,11 @@ def billed(kind: str, name: str, usd_per_hour: float) -> ResourceIntended:
 async def tear_down(journal: Journal, run: Run, **options: object) -> tuple[Left, ...]:
     """Tear down with short patience; return what is left."""
     options.setdefault("hands", {"process": ProcessHand(run.id, patience_s=0.2)})
+    options.setdefault("stop_patience_s", 0.2)
     finished = await Teardown(
         journal,
         run,
         utc_now,
-        stop_patience_s=0.2,
         **options,  # type: ignore[arg-type]
     ).execute()
     return finished.left

@@ -33,6 +33,10 @@ FAMILIES: Mapping[str, tuple[str, float, float, float, float]] = {
     "a3": ("A3 Instance", 0.0293227, 0.0025534, 0.011729, 0.001021),
 }
 
+SHARED_CORE: Mapping[str, float] = {"e2-micro": 0.25, "e2-small": 0.5, "e2-medium": 1.0}
+"""vCPUs that are billed of machines whose two are shared
+(cloud.google.com/compute/docs/general-purpose-machines#e2-shared-core)."""
+
 GPUS: Mapping[str, tuple[str, float, float]] = {
     "nvidia-tesla-t4": ("Nvidia Tesla T4", 0.35, 0.11),
     "nvidia-l4": ("Nvidia L4", 0.5600399, 0.224016),
@@ -65,7 +69,8 @@ def machine_usd_per_hour(
 ) -> float:
     """What a running machine costs, its disks not counted."""
     _, core, ram, spot_core, spot_ram = FAMILIES[machine.split("-")[0]]
-    per_hour: float = vcpus * (spot_core if spot else core) + memory_gb * (
+    billed = SHARED_CORE.get(machine, vcpus)
+    per_hour: float = billed * (spot_core if spot else core) + memory_gb * (
         spot_ram if spot else ram
     )
     if gpu:

@@ -7,14 +7,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from core.errors import ProblemError
 from core.gcp.access import GoogleAccess
 from core.gcp.connection import Google
 from core.kube.objects import label_value
 from core.run.events import ResourceDeleted, ResourceIntended, Stage
 from core.run.journal import Journal, Run
 from core.run.liveness import this_host
-from core.run.teardown import Hand
+from core.run.teardown import Hand, asked, removed
 from core.run.view import ResourceView, RunView
 from core.targets.gke.creating import POOL
 from core.targets.gke.hands import OpenGoogle, Reach, gke_hands
@@ -122,7 +121,7 @@ class Sweep:
             hand = hands.get(intended.kind)
             if not resource.exists or hand is None:
                 continue
-            proof, _reason = await _asked(hand, resource, "")
+            proof, _reason = await asked(hand, resource)
             if proof:
                 record = ResourceDeleted(kind=intended.kind, name=intended.name, proof=proof)
                 journal.append(run.id, record, time=self.clock(), stage=Stage.TEARDOWN)
@@ -186,24 +185,5 @@ async def _removed(hand: Hand, found: Found) -> Outcome:
         delete_command=found.delete_command,
     )
     resource = ResourceView(intended, identity=found.name)
-    reason = "It is still there"
-    try:
-        await hand.delete(resource)
-    except Exception as error:
-        reason = _reason(error)
-    proof, reason = await _asked(hand, resource, reason)
-    return Outcome(found, proof, "" if proof else reason)
-
-
-async def _asked(hand: Hand, resource: ResourceView, reason: str) -> tuple[str, str]:
-    try:
-        return await hand.gone(resource) or "", reason
-    except Exception as error:
-        return "", _reason(error)
-
-
-def _reason(error: Exception) -> str:
-    # Also a fault: what else costs money must not be kept by it.
-    if isinstance(error, ProblemError):
-        return error.sentence
-    return f"A fault of this program: {error!r}."
+    proof, reason = await removed(hand, resource)
+    return Outcome(found, proof, reason)

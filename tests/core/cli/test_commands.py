@@ -302,7 +302,8 @@ class TestCompletion:
         assert complete(command_line, "gpubench-tui follow never") == []
 
     def test_commands_and_flags(self, command_line: CommandLine) -> None:
-        assert set(complete(command_line, "gpubench-tui s")) == {"show", "stop", "schema", "serve"}
+        found = set(complete(command_line, "gpubench-tui s"))
+        assert found == {"show", "stop", "schema", "serve", "sweep"}
         assert "--arrival-rates-from" in complete(command_line, "gpubench-tui run --arr")
         assert "_execute" not in complete(command_line, "gpubench-tui ")
 

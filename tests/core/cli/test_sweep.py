@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
@@ -110,8 +111,8 @@ def orphan(world: GoogleWorld, name: str, labels: dict[str, str]) -> None:
 def test_without_yes_it_lists_and_says_the_command(
     call: Any, world: GoogleWorld, beside: Beside, capsys: pytest.CaptureFixture[str], state: Path
 ) -> None:
-    beside.do(stand_up(world, OVERDUE))
-    orphan(world, "needed", NEEDED)
+    beside.do(stand_up(world, labels_of(RUN, -1.5 * HOUR)))
+    orphan(world, "needed", labels_of(OTHER, 1.5 * HOUR))
     before = beside.ask(standing, world)
     assert call() == 0
     said = capsys.readouterr()
@@ -119,9 +120,9 @@ def test_without_yes_it_lists_and_says_the_command(
     assert lines[0].split() == ["KIND", "NAME", "WHERE", "RUN", "OWNER", "$/H", "GOES", "BECAUSE"]
     cluster = next(line for line in lines if line.startswith("cluster"))
     assert f"{CLUSTER}  {ZONE}  {RUN}  ann-laptop" in cluster
-    assert "yes   overdue for 1 h 00 min" in cluster
+    assert "yes   overdue for 1 h 30 min" in cluster
     needed = next(line for line in lines if "needed" in line)
-    assert "no    needed for 59 min" in needed
+    assert re.search(r"no    needed for 1 h (29|30) min still$", needed)
     assert said.err == (
         "To remove what goes: gpubench-tui --no-ui sweep --project stand-in-project --yes\n"
     )

@@ -113,6 +113,7 @@ class TestRunProcess:
                 run,
                 hands={"cluster": hand},
                 take=lambda _line, event: taken.append(event.record.event),
+                stop_patience_s=60.0,
             )
             assert left == ()
             assert journal.run(run_id).state is RunState.INTERRUPTED

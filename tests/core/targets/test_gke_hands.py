@@ -241,6 +241,28 @@ async def test_a_creation_under_way_is_cancelled_not_waited_for(
     assert standing(world) == []
 
 
+async def test_a_clusters_creation_is_cancelled_when_its_own_pool_is_to_go(
+    world: GoogleWorld, hands: dict[str, Hand]
+) -> None:
+    begin(world, OURS)
+    pool = resource("node pool", f"{CLUSTER}/system")
+    assert await remove(hands, pool) is not None
+    assert calls(world, "container.CancelOperation") == 1
+
+
+async def test_what_google_lists_is_there_although_it_is_not_found(
+    world: GoogleWorld, hands: dict[str, Hand]
+) -> None:
+    await stand_up(world, OURS)
+    await add_pool(world, OURS)
+    world.faults.add("container.Get[CN]*", "not found", times=-1)
+    assert await hands["node pool"].gone(THE_POOL) is None
+    assert await hands["cluster"].gone(THE_CLUSTER) is None
+    assert await remove(hands, THE_POOL) is not None
+    assert await remove(hands, THE_CLUSTER) is not None
+    assert standing(world) == []
+
+
 async def test_a_creation_that_was_only_just_asked_for_is_found(
     world: GoogleWorld, hands: dict[str, Hand]
 ) -> None:
