@@ -19,6 +19,7 @@ from core.console_settings import ConsoleSettings
 from core.text import harmless
 from tui import messages
 from tui.background import Answer, RunCommand, command_answer, headless_command
+from tui.billing import Billing
 from tui.commands import EVERYWHERE, bindings
 from tui.journal_reader import POLL_S, JournalReader
 from tui.keymap import check_keys
@@ -30,6 +31,7 @@ from tui.state import ConsoleState, Followed
 from tui.themes import THEMES, default_theme
 
 if TYPE_CHECKING:
+    from core.report.costs import RunCost
     from core.run.journal import Run
     from core.targets.machine import Finding
 
@@ -140,7 +142,7 @@ class Console(App[int]):
                 continue
             if state.ended and before is not None and not before[1].ended:
                 self._notifier.ring(f"Run {run.id}: {state}")
-        self.state.runs = message.runs
+        self.state.runs, self.state.spent = message.runs, message.spent
         self.state.refusal = ""
         self._changed = True
 
@@ -155,6 +157,7 @@ class Console(App[int]):
         if (followed := self._followed(message.number)) is not None:
             followed.view = RunView()
             followed.samples.clear()
+            followed.billing = Billing()
             followed.state, followed.complete, followed.trouble = None, False, ""
             self._changed = True
 
@@ -163,9 +166,11 @@ class Console(App[int]):
         if (followed := self._followed(message.number)) is not None:
             for event in message.events:
                 followed.view.apply(event)
+                followed.billing.take(event)
                 if event.record.event == "measurement_progressed":
                     followed.samples.append(event.record)  # type: ignore[arg-type]
-                self._notifier.hear(event, self.state.started_at)
+                if text := self._notifier.hear(event, self.state.started_at):
+                    self.warn(text)
             followed.complete = not message.more
             self._changed = True
         self._reader.taken()
@@ -249,6 +254,25 @@ class Console(App[int]):
             *("--state-dir", str(settings.state_dir)),
             *("--results-dir", str(settings.results_dir)),
         ]
+
+    def costs_of(self, *run_ids: str) -> list[RunCost | None]:
+        """Return what runs cost, None for those of which it is not known. Reads the journal: for a
+        thread.
+        """
+        from core.errors import ProblemError
+        from core.report.costs import run_cost
+        from core.run.journal import Journal
+
+        settings = self.state.settings
+        try:
+            journal = Journal.to_read(settings.state_dir) if settings is not None else None
+            if journal is None:
+                return [None] * len(run_ids)
+            with journal:
+                return [run_cost(journal, run_id, self.clock()) for run_id in run_ids]
+        except ProblemError:
+            # Figures stand without their cost; what is wrong with the journal its reader says.
+            return [None] * len(run_ids)
 
     @work(group="headless", exclusive=False, exit_on_error=False)
     async def headless(self, arguments: list[str], asker: Page | None = None) -> None:

@@ -78,6 +78,14 @@ RUN = (
         footer=False,
     ),
     Command(
+        "run.resume",
+        "U",
+        "Resume",
+        "Go on with a run, or a teardown, whose process was killed",
+        "resume {run}",
+        footer=False,
+    ),
+    Command(
         "run.form",
         "A",
         "Alter",
@@ -112,7 +120,7 @@ RUN = (
     ),
     Command("run.zoom", "z", "Zoom log", "Give the log the whole screen, and back", footer=False),
     Command("run.pane_1", "1", "Stages", "Show the stages", footer=False),
-    Command("run.pane_2", "2", "Measurement", "Show the measurements", footer=False),
+    Command("run.pane_2", "2", "Measurement", "Show the measurements and the plan", footer=False),
     Command("run.pane_3", "3", "Machine and cost", "Show telemetry and cost", footer=False),
     Command("run.pane_4", "4", "Log", "Show the log", footer=False),
     Command("run.back", "escape", "Back", "Back to the list of runs"),

@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
+from tui.billing import Spending
 from tui.messages import (
     EventsRead,
     FollowedAnew,
@@ -37,6 +39,7 @@ POLL_S = 0.2
 _LOOK_AGAIN_S = 1.0
 # What cannot be used is tried again, and not as often: reading settings costs more than a look.
 _TURNS_AFTER_REFUSAL = 5
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 # As many events as the screen takes in without missing a key press.
 _EVENTS_AT_ONCE = 500
 
@@ -69,6 +72,8 @@ class JournalReader(threading.Thread):
         self._open: _OpenJournal | None = None
         self._was_there = False
         self._rows: tuple[tuple[Run, RunState], ...] | None = None
+        self._spent: Mapping[str, str] = _NOTHING
+        self._spending = Spending()
         self._changes = -1
         self._since_looked = _LOOK_AGAIN_S
 
@@ -122,6 +127,7 @@ class JournalReader(threading.Thread):
         if self._open is not None:
             self._open.journal.close()
         self._open, self._rows, self._changes = None, None, -1
+        self._spending = Spending()
 
     def _turn(self) -> None:
         if self._settings is None:
@@ -139,7 +145,8 @@ class JournalReader(threading.Thread):
         if changes != self._changes or looked_long_ago or self._rows is None:
             self._changes, self._since_looked = changes, 0.0
             now = self._clock()
-            self._tell_runs(tuple((run, journal.state_now(run, now)) for run in journal.runs()))
+            rows = tuple((run, journal.state_now(run, now)) for run in journal.runs())
+            self._tell_runs(rows, self._spending.of(journal, (run for run, _ in rows), now))
         if (follow := self._follow) is not None:
             self._read_followed(journal, follow)
 
@@ -169,10 +176,12 @@ class JournalReader(threading.Thread):
             self._was_there = True
         return self._open.journal
 
-    def _tell_runs(self, rows: tuple[tuple[Run, RunState], ...]) -> None:
-        if rows != self._rows:
-            self._rows = rows
-            self._post(RunsRead(rows))
+    def _tell_runs(
+        self, rows: tuple[tuple[Run, RunState], ...], spent: Mapping[str, str] = _NOTHING
+    ) -> None:
+        if (rows, spent) != (self._rows, self._spent):
+            self._rows, self._spent = rows, spent
+            self._post(RunsRead(rows, spent))
 
     def _read_followed(self, journal: Journal, follow: _Following) -> None:
         from core.errors import ProblemError

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from textual.message import Message
@@ -36,6 +37,8 @@ class RunsRead(Message):
 
     runs: tuple[tuple[Run, RunState], ...]
     """The newest first, each with its state now."""
+    spent: Mapping[str, str] = field(default_factory=dict)
+    """What each cost, in words, by its id; of those of which it is known."""
 
 
 @dataclass

@@ -28,13 +28,18 @@ class Notifier:
         self.focus_is_told = False
         """Whether the terminal ever said where the focus is; tmux does so only when asked to."""
 
-    def hear(self, event: Event, since: datetime) -> None:
-        """Ring if this event is news that somebody waits for; once, however often it is read."""
+    def hear(self, event: Event, since: datetime) -> str:
+        """Ring if this event is news that somebody waits for; once, however often it is read.
+
+        Returns a warning that belongs on the screen too, else nothing.
+        """
         if event.sequence <= self._heard.get(event.run, 0):
-            return
+            return ""
         self._heard[event.run] = event.sequence
-        if event.time >= since and (text := _news(event)):
-            self.ring(text)
+        if event.time < since or not (text := _news(event)):
+            return ""
+        self.ring(text)
+        return text if event.record.event == "cost_warned" else ""
 
     def ring(self, text: str) -> None:
         """Ring, if the settings and the focus say so."""
@@ -54,12 +59,15 @@ class Notifier:
 
 def _news(event: Event) -> str:
     from core.run import events
+    from core.run.narrate import sentence
 
     match event.record:
         case events.StageFinished() if event.record.seconds >= _LONG_STAGE_S:
             return f"{event.stage} done: {event.record.summary}"
         case events.StageFailed():
             return f"{event.stage} failed: {event.record.sentence}"
+        case events.CostWarned():
+            return sentence(event)
         case events.RunFinished():
             return f"Run {event.run}: {event.record.sentence}"
         case events.TeardownFinished():

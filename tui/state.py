@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+from tui.billing import Billing
 
 if TYPE_CHECKING:
     from benchmark.progress import Progressed
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 
 # At two samples a second: two minutes, as wide as a sparkline gets.
 _SAMPLES = 240
+# What a killed run on this machine measured died with it.
+_RESUMABLE = ("kubernetes", "gke")
 
 
 @dataclass
@@ -31,6 +36,8 @@ class Followed:
     history: dict[Stage, float] = field(default_factory=dict)
     """Median seconds of each stage in earlier runs like this one."""
     samples: deque[Progressed] = field(default_factory=lambda: deque(maxlen=_SAMPLES))
+    billing: Billing = field(default_factory=Billing)
+    """What its events say of its cost."""
     complete: bool = False
     """Everything that was there when it was opened is read."""
     trouble: str = ""
@@ -45,6 +52,13 @@ class Followed:
     def at_work(self) -> bool:
         """Return whether the run, or a teardown of it, is at work: times go on."""
         return self.running or self.view.tearing_down
+
+    @property
+    def resumable(self) -> bool:
+        """Return whether its process, or that of its teardown, was killed and another can go on."""
+        if self.view.target not in _RESUMABLE or self.state is None:
+            return False
+        return self.state == "died" or (self.state.ended and self.view.tearing_down)
 
     @property
     def collectable(self) -> bool:
@@ -67,6 +81,8 @@ class ConsoleState:
     settings: Settings | None = None
     runs: tuple[tuple[Run, RunState], ...] | None = None
     """None until the journal was read."""
+    spent: Mapping[str, str] = field(default_factory=dict)
+    """What each run cost, in words, by its id; of those of which it is known."""
     refusal: str = ""
     """Why the journal or the settings cannot be used."""
     followed: Followed | None = None

@@ -19,7 +19,7 @@ from core.cli.starting import follow_started, start_execution
 from core.errors import ExitCode, InputError
 from core.run.journal import Journal, Run
 from core.run.process import utc_now
-from core.run.teardown import Teardown
+from core.run.resuming import end_teardown, only_ends
 from core.run.view import RunView
 from core.targets.registry import hands_of, resumable
 
@@ -44,7 +44,7 @@ def execute(options: Options) -> int:
                     f"gpubench-tui --no-ui follow {run.id} shows it.",
                 )
             view = RunView.of(journal.events(run.id))
-            if run.state.ended or view.stopping or view.tearing_down:
+            if only_ends(run, view):
                 return _tear_down(journal, run, view, options)
             if not resumable(run):
                 raise InputError(
@@ -64,15 +64,16 @@ def execute(options: Options) -> int:
 
 
 def _tear_down(journal: Journal, run: Run, view: RunView, options: Options) -> int:
-    if not view.tearing_down and not any(each.exists for each in view.resources.values()):
+    left = view.tearing_down or any(each.exists for each in view.resources.values())
+    if run.state.ended and not left:
         print(f"Run {run.id} has ended and left nothing.", file=sys.stderr)
         return ExitCode.DONE
     # It was asked for when it was begun, so nobody has to confirm it again.
-    teardown = Teardown(
+    ending = end_teardown(
         journal, run, utc_now, hands=hands_of(journal, run), take=Output(options).take
     )
     with outliving_the_terminal():
-        finished = asyncio.run(teardown.execute())
+        finished = asyncio.run(ending)
     return ExitCode.CLEANUP_INCOMPLETE if finished.left else ExitCode.DONE
 
 

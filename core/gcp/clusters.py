@@ -51,15 +51,17 @@ class Clusters:
             return None
         return found
 
-    async def find(self, labels: Mapping[str, str | None]) -> list[container_v1.Cluster]:
-        """Return the clusters of all locations that have every one of these labels; None as a value
-        stands for any.
+    async def find(
+        self, labels: Mapping[str, str | None], location: str = "-"
+    ) -> list[container_v1.Cluster]:
+        """Return the clusters of all locations, or one, that have every one of these labels; None
+        as a value stands for any.
 
         Raises:
             UnavailableError: also where Google left locations out: an incomplete list proves
                 nothing.
         """
-        parent = f"projects/{self._google.project}/locations/-"
+        parent = f"projects/{self._google.project}/locations/{location}"
         answer: container_v1.ListClustersResponse = await self._google.cluster_call(
             "list_clusters", {"parent": parent}, asked="listing the clusters"
         )

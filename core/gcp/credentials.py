@@ -21,7 +21,7 @@ from benchmark.errors import ProblemError
 from core.gcp.access import GoogleAccess
 from core.gcp.errors import ApiDisabledError, CredentialsError, UnavailableError
 from core.gcp.refusals import Asked, refusal
-from core.gcp.said import from_rest, plain
+from core.gcp.said import from_rest, from_status, plain
 from core.text import harmless
 
 if TYPE_CHECKING:
@@ -273,6 +273,9 @@ def _not_impersonated(error: Exception, access: GoogleAccess) -> ProblemError:
 
 
 def _reason(error: Exception) -> str:
-    # Further arguments hold the whole answer.
-    first = error.args[0] if error.args else ""
+    # The second argument holds the whole answer; where that is no answer of OAuth's, the library
+    # puts the error into its words as it is.
+    first, answer = (*error.args, "", "")[:2]
+    if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
+        first = from_status(answer["error"]).message or first
     return plain(str(first))[:300].rstrip(" .") or type(error).__name__

@@ -8,7 +8,6 @@ import os
 import signal
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -16,11 +15,11 @@ from typing import Protocol
 from benchmark.errors import ProblemError
 from benchmark.files import write_atomically
 from core import __version__
-from core.errors import ExitCode, StageError
+from core.errors import StageError
+from core.run.ending import Ending
 from core.run.events import (
     AnyRecord,
     Event,
-    RunFinished,
     RunStarted,
     RunState,
     Stage,
@@ -57,14 +56,6 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def utc_now() -> datetime:
     """Return the time in UTC."""
     return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ending:
-    state: RunState
-    exit_code: int
-    sentence: str
-    remedy: str = ""
 
 
 class RunProcess:
@@ -110,20 +101,11 @@ class RunProcess:
         resumed = self._view.state is not RunState.CREATED
         self._emit(None, RunStarted(pid=os.getpid(), version=__version__, resumed=resumed))
         ending = asyncio.run(self._until_the_end())
-        self._emit(
-            None,
-            RunFinished(
-                state=ending.state,
-                exit_code=ending.exit_code,
-                seconds=round((self._clock() - self._started_at).total_seconds(), 3),
-                sentence=ending.sentence,
-                remedy=ending.remedy,
-            ),
-        )
+        self._emit(None, ending.record((self._clock() - self._started_at).total_seconds()))
         self._log.close()
         return ending.exit_code
 
-    async def _until_the_end(self) -> _Ending:
+    async def _until_the_end(self) -> Ending:
         work = asyncio.ensure_future(self._pipeline.run(self._context_of))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -163,22 +145,24 @@ class RunProcess:
                 with contextlib.suppress(ProblemError):
                     self._log.write("run", f"what watches over the run failed: {outcome!r}")
 
-    async def _worked(self, work: asyncio.Future[None]) -> _Ending:
+    async def _worked(self, work: asyncio.Future[None]) -> Ending:
         try:
             await work
         except asyncio.CancelledError:
-            return self._interrupted() if self._problem is None else _failed(self._problem)
+            if self._problem is not None:
+                return Ending.failed(self._problem)
+            return Ending.interrupted(self._stop_reason)
         except ProblemError as problem:
             self._log_cause(problem)
             if self._problem is not None:
-                return _failed(self._problem)
+                return Ending.failed(self._problem)
             if self._stop_reason:
                 # What fails while it is being stopped is no failure of the run.
-                return self._interrupted()
-            return _failed(problem)
-        return _Ending(RunState.DONE, ExitCode.DONE, "The run is done.")
+                return Ending.interrupted(self._stop_reason)
+            return Ending.failed(problem)
+        return Ending.done()
 
-    async def _unwound(self, ending: _Ending) -> _Ending:
+    async def _unwound(self, ending: Ending) -> Ending:
         """Remove what the run created, and return how it ended when that is known too."""
         hands = self._unwind(ending.state)
         if hands is None or not self._view.resources:
@@ -191,25 +175,7 @@ class RunProcess:
             take=lambda _line, event: self._take(event),
             from_within=True,
         ).execute()
-        if not finished.left:
-            return ending
-        names = ", ".join(f"{left.kind} {left.name}" for left in finished.left)
-        # 130 would say that everything was torn down.
-        is_failure = ending.state is RunState.FAILED
-        return replace(
-            ending,
-            exit_code=ending.exit_code if is_failure else ExitCode.CLEANUP_INCOMPLETE,
-            sentence=f"{ending.sentence} Not proved gone: {names}.",
-            remedy=f"gpubench-tui --no-ui teardown {self._run.id} tries again. {ending.remedy}",
-        )
-
-    def _interrupted(self) -> _Ending:
-        return _Ending(
-            RunState.INTERRUPTED,
-            ExitCode.INTERRUPTED,
-            f"The run was interrupted ({self._stop_reason or 'cancelled'}).",
-            "What had finished is in its folder.",
-        )
+        return ending.leaving(finished.left, self._run.id)
 
     def _log_cause(self, problem: ProblemError) -> None:
         if not isinstance(problem, StageError) or problem.__cause__ is None:
@@ -259,10 +225,6 @@ class RunProcess:
                 self._log.write(str(stage or "run"), text.removeprefix(f"[{stage}] "))
             if _changes_status(event):
                 write_atomically(self._run.folder / STATUS_FILE, status_markdown(self._view))
-
-
-def _failed(problem: ProblemError) -> _Ending:
-    return _Ending(RunState.FAILED, problem.exit_code, problem.sentence, problem.remedy)
 
 
 def _changes_status(event: Event) -> bool:

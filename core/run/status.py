@@ -34,6 +34,13 @@ def status_markdown(view: RunView) -> str:
         lines.append(f"- device: {markdown_text(view.prepared.device_name)}")
         lines.append(f"- configuration: {markdown_text(view.prepared.configuration)}")
         lines.append(f"- hypervisor: {view.prepared.hypervisor}")
+    if view.cost is not None:
+        limit = view.cost.budget_usd
+        budget = f" of a budget of ${limit:.2f}" if limit is not None else ""
+        lines.append(
+            f"- cost: ${view.cost.spent_usd:.4f} so far{budget} "
+            f"(prices: {markdown_text(view.cost.source)})"
+        )
     lines += ["", "## Stages", "", *(_stage_line(stage) for stage in view.stages.values())]
     if view.measurements or view.current:
         lines += ["", f"## Measurements ({len(view.measurements)} of {view.total})", ""]

@@ -7,38 +7,42 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 import time
+import typing
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from benchmark.process import environment_of_child
 from core.run.events import Event
 from core.run.journal import Journal
 from core.run.launch import NewRun, create_run
+from core.run.resuming import only_ends
 from core.run.view import RunView
 from core.settings import Settings
 from core.targets.registry import target_of
 from tests.core.runs import small_plan
 from tests.google.clock import Durations
-from tests.google.faults import Call
+from tests.google.faults import Call, CutError
+from tests.google.kubernetes import ApiServer, ClusterKube
 from tests.google.sped_up import Anchor
 from tests.google.world import PROJECT, GoogleWorld
 
 SHORT = Durations(
-    control_plane=20,
-    system_nodes=5,
+    control_plane=14,
+    system_nodes=4,
     pool_accepted=2,
-    node_boot=5,
-    driver=8,
-    pool_create=8,
+    node_boot=4,
+    driver=6,
+    pool_create=5,
     pool_delete=6,
-    cluster_delete=10,
+    cluster_delete=8,
     resize=5,
     settings_change=2,
     stockout_shown=5,
@@ -50,10 +54,17 @@ SHORT = Durations(
     zone_operation=2,
     build=15,
     pull=3,
-    benchmark=10,
+    benchmark=8,
     smoke=2,
 )
 """Of a session that takes a minute or two of its own time."""
+
+
+When = Literal["before", "after", "late"]
+_LATE_S = 8.0
+"""Of Google's clock."""
+_SAYS_EVERY_S = 0.7
+"""A benchmark's container, something of no meaning."""
 
 
 class Zygote:
@@ -113,11 +124,22 @@ class Kill:
     """``journal``, ``kube`` (a request that changes something) or ``google`` (any call)."""
     at: int
     """Its number, from 1."""
-    after: bool = False
-    """After what is done there, before its answer is known."""
+    when: When = "before"
+    """``before``: it is not carried out any more. ``after``: it was, and its answer is lost.
+    ``late``, of Google's calls only: it is under way, and carried out some seconds afterwards."""
+
+    name: str = ""
+    """Only what is called so counts, as in ``Session.killed_at``."""
 
     def __str__(self) -> str:
-        return f"{'after' if self.after else 'before'} {self.what} {self.at}"
+        return ":".join(filter(None, [self.what, self.name, str(self.at), self.when]))
+
+    @classmethod
+    def of(cls, text: str) -> Kill:
+        """Read one that was printed."""
+        what, *name, at, when = text.split(":")
+        assert when in typing.get_args(When)
+        return cls(what, int(at), when, *name)  # type: ignore[arg-type]
 
 
 @dataclass
@@ -127,11 +149,18 @@ class Session:
     world: GoogleWorld
     zygote: Zygote
     folder: Path
-    build_s: float = 12.0
+    build_s: float = 9.0
     run_id: str = ""
     calls: int = 0
+    """Of Google's, that the last process made."""
     counts: dict[str, int] = field(default_factory=dict)
+    """What else it did, if it lived."""
+    said: list[str] = field(default_factory=list)
+    """Lines of the benchmark's container that mean nothing: they are only logged."""
+    killed_at: list[str] = field(default_factory=list)
+    """What the processes were at that were killed."""
     _kill: Kill | None = None
+    _met: int = 0
     _pid: int = 0
 
     def create(self, **settings: Any) -> None:
@@ -173,11 +202,25 @@ class Session:
         clock = self.world.clock
         return Anchor(clock.speed, time.monotonic(), clock.now())
 
-    async def do(self, what: str, kill: Kill | None = None, limit_s: float = 120.0) -> int:
-        """Have a process ``run`` (or resume) or ``teardown`` the run; return its exit code."""
-        self._kill, self.calls = kill, 0
+    async def resume(self, kill: Kill | None = None, limit_s: float = 240.0) -> int:
+        """Take the run up as ``resume`` does, in the process that it starts or is."""
+        with self.journal() as journal:
+            run = journal.run(self.run_id)
+        ends = only_ends(run, self.view())
+        return await self.do("end teardown" if ends else "run", kill, limit_s)
+
+    async def sweep(self, kill: Kill | None = None) -> int:
+        """Remove all that runs have left, on a machine that never heard of them."""
+        shutil.rmtree(self.folder / "state", ignore_errors=True)
+        return await self.do("sweep", kill)
+
+    async def do(self, what: str, kill: Kill | None = None, limit_s: float = 240.0) -> int:
+        """Have a process ``run`` or ``teardown`` the run, ``end teardown`` as ``resume`` does, or
+        ``sweep``; return its exit code.
+        """
+        self._kill, self._met, self.calls = kill, 0, 0
         self.world.on_call = self._on_call
-        output = self.folder / f"{what}.out"
+        output = self.folder / f"{what.replace(' ', '-')}.out"
         order: dict[str, Any] = {
             "do": what,
             "run": self.run_id,
@@ -188,7 +231,10 @@ class Session:
             "output": str(output),
         }
         if kill is not None and kill.what != "google":
-            order |= {"kill_what": kill.what, "kill_at": kill.at, "kill_after": kill.after}
+            order |= {
+                **{"kill_what": kill.what, "kill_at": kill.at},
+                **{"kill_after": kill.when == "after", "kill_name": kill.name},
+            }
         self._pid, ended = await self.zygote.fork(order)
         try:
             async with asyncio.timeout(limit_s):
@@ -197,6 +243,10 @@ class Session:
             os.kill(self._pid, signal.SIGKILL)
             await ended
             raise AssertionError(f"{what} did not end: {self.last_words(output)}") from None
+        killed = output.with_suffix(".killed")
+        if killed.exists():
+            self.killed_at.append(killed.read_text())
+            killed.unlink()
         counts = output.with_suffix(".counts")
         if counts.exists():
             self.counts = {
@@ -216,21 +266,56 @@ class Session:
 
     def last_words(self, output: Path) -> str:
         """What the process said, and the end of its log."""
-        log = self.view().folder
-        path = Path(log) / "deployment.log"
-        tail = path.read_text().splitlines()[-15:] if path.exists() else []
+        logs = self.folder.glob("results/runs/*/deployment.log")
+        tail = [line for log in logs for line in log.read_text().splitlines()[-15:]]
         said = output.read_text()[-3000:] if output.exists() else ""
         return "\n".join([said, *tail])
 
-    async def _on_call(self, call: Call, when: str) -> None:
-        if when == "before":
+    async def _on_call(self, call: Call, stage: str) -> None:
+        if stage == "before":
             self.calls += 1
         kill = self._kill
-        if kill is None or kill.what != "google" or self.calls != kill.at:
+        if kill is None or kill.what != "google" or kill.name not in ("", call.name):
             return
-        if kill.after == (when == "after"):
-            self._kill = None
-            os.kill(self._pid, signal.SIGKILL)
+        self._met += stage == "before"
+        if self._met != kill.at:
+            return
+        if (kill.when == "after") != (stage == "after"):
+            return
+        self._kill = None
+        self.killed_at.append(call.name)
+        os.kill(self._pid, signal.SIGKILL)
+        if kill.when == "before":
+            raise CutError
+        if kill.when == "late":
+            await self._through_thick_and_thin(_LATE_S)
+
+    async def _through_thick_and_thin(self, seconds: float) -> None:
+        """Wait, also where the server ends the call because its caller is gone: Google's does not
+        always.
+        """
+        until = self.world.clock.now() + seconds
+        while (left := until - self.world.clock.now()) > 0:
+            with suppress(asyncio.CancelledError):
+                await self.world.clock.sleep(left)
+
+    async def chat(self) -> None:
+        """Have the benchmark's container say things that are only logged."""
+        while True:
+            await self.world.clock.sleep(_SAYS_EVERY_S)
+            for kube in self._api_servers():
+                for pod in kube.controllers.pods.values():
+                    if "benchmark" not in pod.containers:
+                        continue
+                    statuses = pod.document["status"].get("containerStatuses") or []
+                    states = {each["name"]: each["state"] for each in statuses}
+                    if "running" in states.get("benchmark", {}):
+                        self.said.append(f"nothing in particular, number {len(self.said)}")
+                        pod.log(self.said[-1], container="benchmark")
+
+    def _api_servers(self) -> list[ApiServer]:
+        kubes = [cluster.kube for cluster in self.world.gke.clusters.values()]
+        return [kube.server for kube in kubes if isinstance(kube, ClusterKube)]
 
 
 @asynccontextmanager
@@ -238,7 +323,7 @@ async def session(
     zygote: Zygote,
     folder: Path,
     *,
-    speed: float = 30.0,
+    speed: float = 15.0,
     durations: Durations = SHORT,
     **options: Any,
 ) -> AsyncIterator[Session]:
@@ -246,4 +331,10 @@ async def session(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "google").mkdir()
     async with GoogleWorld(speed=speed, durations=durations, folder=folder / "google") as world:
-        yield Session(world, zygote, folder, **options)
+        one = Session(world, zygote, folder, **options)
+        chatting = asyncio.create_task(one.chat())
+        try:
+            yield one
+        finally:
+            chatting.cancel()
+            await asyncio.gather(chatting, return_exceptions=True)

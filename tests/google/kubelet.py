@@ -50,7 +50,8 @@ class Kubelet:
         exit_code: int = 0,
         pods_run: bool = True,
     ) -> None:
-        """``exit_code``: of benchmarks; one that fails leaves no results. ``pods_run``: else the test moves the pods itself."""
+        """``exit_code``: of benchmarks; one that fails leaves no results. ``pods_run``: else the
+        test moves the pods itself."""
         self._server = server
         self._kube = kube
         self._clock = clock
@@ -66,6 +67,8 @@ class Kubelet:
         self._ending: set[str] = set()
         self._released: dict[str, asyncio.Event] = {}
         """Keepers that may let go."""
+        self._pulls: dict[tuple[str, str], asyncio.Task[None]] = {}
+        """By node and image."""
         self._jobs: set[str] = set()
         self._drivers: set[str] = set()
 
@@ -151,19 +154,13 @@ class Kubelet:
         document = pod.document
         order = order_of(document)
         image = document["spec"]["containers"][0]["image"]
+        await self._pull(pod, document["spec"]["nodeName"], image)
         if pod.name.endswith("nvidia-smi"):
-            pod.start()
-            instance = self._kube.instances[document["spec"]["nodeName"]]
-            name = _GPU_NAMES.get(instance.shape.gpu, "")
-            said = _NVIDIA_SMI.format(name=name) if name else "No devices were found"
-            pod.log(*said.splitlines())
-            await self._clock.sleep(self._durations.smoke)
-            pod.finish(0 if name else 6)
+            await self._smoke(pod, document["spec"]["nodeName"])
             return
-        pod.event("Pulling", f'Pulling image "{image}"')
-        await self._clock.sleep(self._durations.pull)
-        pod.event("Pulled", f'Successfully pulled image "{image}"')
         pod.start()
+        if document["spec"]["containers"][0].get("command") == ["sh", "-c", "true"]:
+            pod.finish()
         if order is None:
             return
         volume = Volume(self._folder / document["metadata"]["uid"])
@@ -186,6 +183,24 @@ class Kubelet:
         hold = self._server.store.get(PODS, pod.namespace, pod.name)["spec"]["containers"][-1]
         await self._held(released, _hold_s(hold))
         pod.finish(container="keeper")
+
+    async def _smoke(self, pod: Pod, node: str) -> None:
+        """Say what nvidia-smi says."""
+        pod.start()
+        name = _GPU_NAMES.get(self._kube.instances[node].shape.gpu, "")
+        text = _NVIDIA_SMI.format(name=name) if name else "No devices were found"
+        pod.log(*text.splitlines())
+        await self._clock.sleep(self._durations.smoke)
+        pod.finish(0 if name else 6)
+
+    async def _pull(self, pod: Pod, node: str, image: str) -> None:
+        """Once a node: pods that come meanwhile wait for the same pull."""
+        known = (node, image)
+        if known not in self._pulls:
+            pod.event("Pulling", f'Pulling image "{image}"')
+            self._pulls[known] = asyncio.create_task(self._clock.sleep(self._durations.pull))
+        await asyncio.shield(self._pulls[known])
+        pod.event("Pulled", f'Successfully pulled image "{image}"')
 
     async def _held(self, released: asyncio.Event, seconds: float) -> None:
         waits = [

@@ -82,7 +82,7 @@ async def test_a_smoke_pod_sees_the_gpu(world: GoogleWorld, client: Client) -> N
     )
     async with client.kubernetes() as kube:
         await kube.post(PODS, json=pod)
-        await world.clock.advance(4)
+        await world.clock.advance(40)
         assert (await only_pod(kube))["status"]["phase"] == "Succeeded"
         log = (await kube.get(f"{PODS}/run-7-nvidia-smi/log")).text
     assert parse_nvidia_smi(log).gpus == ("Tesla T4",)

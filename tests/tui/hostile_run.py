@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +149,35 @@ def write_run(place: Path, number: int, records: list[AnyRecord], *, usd_per_hou
     return run
 
 
+def _billed(name: str, *, since: datetime, item: str) -> events.BillingStarted:
+    price = events.BilledItem(what=item, usd_per_hour=0.5, source=NASTY)
+    return events.BillingStarted(
+        kind=NASTY,
+        name=name,
+        usd_per_hour=0.5 if item else 0,
+        items=(price,) if item else (),
+        since=since,
+        parent=NASTY,
+    )
+
+
+def _planned() -> events.RunPlanned:
+    steps = (NASTY, f"{NASTY} {LONG}", "job", "teardown")
+    return events.RunPlanned(
+        steps=tuple(
+            events.ForecastStep(
+                name=name, starts_s=60 * number, seconds=60, usd=0.1, basis=f"{NASTY} {LONG}"
+            )
+            for number, name in enumerate(steps)
+        ),
+        seconds=240,
+        usd=0.4,
+        budget_usd=1,
+        deadline_s=600,
+        source=NASTY,
+    )
+
+
 def live_records() -> list[AnyRecord]:
     """What a run says that is under way in the cloud."""
     progress = {
@@ -183,6 +212,12 @@ def live_records() -> list[AnyRecord]:
         events.CostMetered(
             usd_per_hour=0.54, spent_usd=0.1, projected_usd=0.3, budget_usd=1, source=NASTY
         ),
+        events.CostWarned(share=0.5, spent_usd=0.5, budget_usd=1),
+        _billed(f"{NASTY} {LONG}", since=NOW, item=NASTY),
+        _billed("no price", since=NOW, item=""),
+        events.BillingEnded(kind=NASTY, name="no price", until=NOW),
+        events.PartChanged(kind="attempt", name=NASTY, state="failed", detail=f"{NASTY} {LONG}"),
+        _planned(),
         events.LogStreamInterrupted(source=NASTY, reason=NASTY),
         Remarked(message=NASTY),
         MeasurementStarted(

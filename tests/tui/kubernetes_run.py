@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -274,14 +275,24 @@ def _failed(sentence: str, remedy: str) -> events.RunFinished:
     )
 
 
-def write_down(state: Path, results: Path, moment: Callable[[], list[Moment]]) -> Run:
-    """Write the run down up to a moment, with its log. One that goes on lives in this process."""
-    folder = results / "runs" / RUN
+def write_down(
+    state: Path,
+    results: Path,
+    moment: Callable[[], list[Moment]],
+    *,
+    run_id: str = RUN,
+    alive: bool = True,
+) -> Run:
+    """Write a run down up to a moment, with its log. One that goes on lives in this process, unless
+    it is not ``alive``.
+    """
+    folder = results / "runs" / run_id
     folder.mkdir(parents=True)
+    _day, _time, target, leg, _random = run_id.split("-")
     run = Run(
-        id=RUN,
-        target="kubernetes",
-        leg="xen",
+        id=run_id,
+        target=target,
+        leg=leg,
         profile="quick",
         folder=folder,
         state=RunState.CREATED,
@@ -296,20 +307,21 @@ def write_down(state: Path, results: Path, moment: Callable[[], list[Moment]]) -
         log.writelines(_log_line(*entry) for entry in told if entry[1] is not None)
     with Journal(state) as journal:
         journal.create_run(run, small_plan())
-        append(journal, told, str(folder))
+        append(journal, told, str(folder), run_id)
         if not any(isinstance(record, events.RunFinished) for *_, record in told):
             identity = identify()
             assert identity is not None
-            journal.set_process(run.id, identity)
+            gone = replace(identity, started=identity.started + 1)
+            journal.set_process(run.id, identity if alive else gone)
     return run
 
 
-def append(journal: Journal, told: list[Moment], folder: str = "") -> None:
+def append(journal: Journal, told: list[Moment], folder: str = "", run_id: str = RUN) -> None:
     """Write more of the run down."""
     for seconds, stage, record in told:
         if isinstance(record, events.RunCreated):
             record = record.model_copy(update={"folder": folder})
-        journal.append(RUN, record, time=BEGUN + timedelta(seconds=seconds), stage=stage)
+        journal.append(run_id, record, time=BEGUN + timedelta(seconds=seconds), stage=stage)
 
 
 def _log_line(seconds: float, stage: Stage | None, record: AnyRecord) -> str:

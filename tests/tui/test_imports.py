@@ -86,7 +86,8 @@ from tests.tui.stand_ins import Answers, console_with
 async def session(place):
     replay(place / "state", place / "results", "baseline")
     replay(place / "state", place / "results", "xen")
-    async with console_with(place, Answers(), (120, 40)) as pilot:
+    environment = {"GPUBENCH_TARGET": "gke", "GPUBENCH_PROJECT": "example-project"}
+    async with console_with(place, Answers(), (120, 40), **environment) as pilot:
         await until_shown(pilot, "done")
         await pilot.press("enter")
         await until_shown(pilot, "telemetry", "preflight")
@@ -99,7 +100,7 @@ async def session(place):
         await pilot.press("escape", "escape", "T")
         await until_shown(pilot, "Teardown of", "Nothing is left")
         await pilot.press("escape", "r")
-        await until_shown(pilot, "measurements", "about")
+        await until_shown(pilot, "measurements", "about", "GPU nodes to zero")
         await pilot.press("escape", "question_mark")
         await until_shown(pilot, "List of runs")
 
@@ -113,4 +114,5 @@ def test_a_whole_session_loads_neither_torch_nor_a_cloud_sdk(tmp_path: object) -
     # The pages were really there, with all that they load.
     assert {"core.run.journal", "core.report.curves", "tui.screens.diff", "numpy"} <= loaded
     assert {"tui.screens.start", "core.targets.expectation", "tui.screens.teardown"} <= loaded
+    assert "core.targets.gke.forecasting" in loaded
     assert packages(loaded) & NEVER == set()

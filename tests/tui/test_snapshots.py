@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from core.console_settings import ConsoleSettings
 from core.run.events import CostMetered, Stage, StageFailed, StageProgressed
 from core.run.journal import Journal
 from core.targets.machine import Finding
-from tests.tui import kubernetes_run
+from tests.tui import gke_run, kubernetes_run
 from tests.tui.conftest import NOW, Driver, until_shown
 from tests.tui.recorded import replay
 from tests.tui.test_teardown import with_cluster
@@ -89,15 +89,31 @@ def on_a_cluster(moment: Callable[[], list[kubernetes_run.Moment]]) -> Prepare:
     return lambda: kubernetes_run.write_down(STATE, RESULTS, moment)
 
 
-def opened(text: str) -> Walk:
-    """Open the newest run and wait for what its dashboard says."""
+def on_gke(moment: Callable[[], list[kubernetes_run.Moment]], *, alive: bool = True) -> Prepare:
+    """A run on a cluster that it creates, looked at a second after that moment."""
+
+    def prepare() -> datetime:
+        kubernetes_run.write_down(STATE, RESULTS, moment, run_id=gke_run.RUN, alive=alive)
+        return kubernetes_run.BEGUN + timedelta(seconds=moment()[-1][0] + 1)
+
+    return prepare
+
+
+def opened(text: str, *keys: str, run: str = kubernetes_run.RUN) -> Walk:
+    """Open the newest run, press these keys and wait for what its dashboard says."""
 
     async def walk(pilot: Driver) -> None:
-        await until_shown(pilot, kubernetes_run.RUN)
+        await until_shown(pilot, run)
         await pilot.press("enter")
+        await until_shown(pilot, "preflight", "─")
+        await pilot.press(*keys)
         await until_shown(pilot, text)
 
     return walk
+
+
+def on_gke_opened(text: str, *keys: str) -> Walk:
+    return opened(text, *keys, run=gke_run.RUN)
 
 
 async def runs(pilot: Driver) -> None:
@@ -168,6 +184,22 @@ async def kubernetes_form(pilot: Driver) -> None:
     await until_shown(pilot, "namespace", "gpus", "Add --image")
 
 
+async def gke_form(pilot: Driver) -> None:
+    await form(pilot)
+    await pilot.press("shift+tab", "enter", "down", "down", "enter")
+    await until_shown(pilot, "project", "deadline minutes", "needs a Google Cloud project")
+    field = pilot.app.screen.query_one("#field-project", Input)
+    field.focus()
+    await pilot.press(*"example-project")
+    await until_shown(pilot, "GPU nodes to zero", "shipped prices")
+
+
+async def gke_teardown(pilot: Driver) -> None:
+    await until_shown(pilot, gke_run.RUN)
+    await pilot.press("T")
+    await until_shown(pilot, "Removing ...")
+
+
 async def teardown(pilot: Driver) -> None:
     await runs(pilot)
     await pilot.press("T")
@@ -220,14 +252,26 @@ PAGES: list[tuple[str, Prepare, Walk]] = [
     ("pending", on_a_cluster(kubernetes_run.pod_pending), opened("Insufficient")),
     ("uncollected", on_a_cluster(kubernetes_run.collection_failed), opened("C collects")),
     ("kubernetes-form", two_legs, kubernetes_form),
+    ("gke-form", two_legs, gke_form),
+    ("gke-creating", on_gke(gke_run.cluster_creating), on_gke_opened("23/41 steps")),
+    ("gke-plan", on_gke(gke_run.shipped_prices), on_gke_opened("shipped prices", "2")),
+    ("gke-failover", on_gke(gke_run.failing_over), on_gke_opened("attempt us-central1-c")),
+    ("gke-cost", on_gke(gke_run.measuring), on_gke_opened("warned", "3")),
+    ("gke-died", on_gke(gke_run.measuring, alive=False), on_gke_opened("U goes on")),
+    ("gke-teardown", on_gke(gke_run.tearing_down), gke_teardown),
+    ("gke-torn-down", on_gke(gke_run.torn_down), on_gke_opened("planned: 19 min", "2")),
 ]
 
 
-def a_console(settings: ConsoleSettings, environment: dict[str, str]) -> Console:
+def a_console(
+    settings: ConsoleSettings,
+    environment: dict[str, str],
+    now: datetime = NOW - timedelta(hours=1),
+) -> Console:
     console = Console(
         settings,
         {"GPUBENCH_STATE_DIR": str(STATE), "GPUBENCH_RESULTS_DIR": str(RESULTS), **environment},
-        lambda: NOW - timedelta(hours=1),
+        lambda: now,
         poll_s=0.02,
         look_at_machine=machine,
     )
@@ -261,13 +305,15 @@ def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("prepare", "walk"), [page[1:] for page in PAGES], ids=[p[0] for p in PAGES]
 )
 def test_page(snap_compare: Any, prepare: Prepare, walk: Walk, size: tuple[int, int]) -> None:
-    prepare()
+    # Some runs are looked at in a moment of their own.
+    time = prepare()
 
     async def walked(pilot: Driver) -> None:
         await walk(pilot)
         await still(pilot)
 
-    console = a_console(ConsoleSettings(), {"GPUBENCH_WEIGHTS": "random"})
+    now = time if isinstance(time, datetime) else NOW - timedelta(hours=1)
+    console = a_console(ConsoleSettings(), {"GPUBENCH_WEIGHTS": "random"}, now)
     assert snap_compare(console, terminal_size=size, run_before=walked)
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import signal
 from pathlib import Path
+
+import pytest
+from textual.widgets import Select
 
 from core.run.journal import Journal
 from core.run.process import utc_now
 from tests.core.runs import start_stand_in
-from tests.tui.conftest import OpenConsole, screen_text, until, until_shown
+from tests.tui.conftest import Driver, OpenConsole, screen_text, until, until_shown
 from tests.tui.recorded import replay
+from tui.screens.form import FIELDS
 
 # A run of a few seconds that needs no torch: its profile cannot be read by then, or its preflight
 # is all that is looked at.
@@ -66,17 +72,96 @@ class TestForm:
             await pilot.press("tab", "ctrl+u", *"none.toml")
             await until_shown(pilot, "none.toml cannot be read")
 
-    async def test_every_setting_of_the_command_line_is_a_key_away(
-        self, open_console: OpenConsole
+    @pytest.mark.parametrize(
+        ("target", "strangers"),
+        [
+            ("local", {"context", "image", "project", "budget"}),
+            ("kubernetes", {"project", "machine", "budget"}),
+            ("gke", {"context", "kubeconfig"}),
+        ],
+    )
+    async def test_every_setting_that_a_target_heeds_is_a_key_away(
+        self, open_console: OpenConsole, target: str, strangers: set[str]
     ) -> None:
         from core.cli.parser import RUN_FLAGS
 
-        async with open_console(size=(200, 80), GPUBENCH_TARGET="kubernetes") as pilot:
+        async with open_console(size=(200, 160), GPUBENCH_TARGET=target) as pilot:
             await until_shown(pilot, "Enter  ")
             await pilot.press("r")
-            await until_shown(pilot, "gpus")
+            await until_shown(pilot, "profile")
             await pilot.press("f3")
-            await until_shown(pilot, *(name.replace("_", " ") for name in RUN_FLAGS))
+            await until_shown(pilot, "memory format", "arrival rates from")
+            shown = {
+                field.name
+                for field in FIELDS
+                if pilot.app.screen.query_one(f"#row-{field.name}").display
+            }
+            assert shown.isdisjoint(strangers)
+            gke_only = {field.name for field in FIELDS if field.targets == ("gke",)}
+            expected = {
+                "local": {field.name for field in FIELDS if not field.targets},
+                "kubernetes": set(RUN_FLAGS) - gke_only,
+                "gke": set(RUN_FLAGS) - {"context", "kubeconfig"},
+            }
+            assert shown == expected[target]
+            text = screen_text(pilot)
+            assert all(f" {name.replace('_', ' ')} " in text for name in shown)
+
+    async def test_of_gke_project_place_machine_and_limits_come_first(
+        self, open_console: OpenConsole
+    ) -> None:
+        async with open_console(size=(80, 24), GPUBENCH_TARGET="gke") as pilot:
+            await until_shown(pilot, "Enter  ")
+            await pilot.press("r")
+            await until_shown(pilot, "needs a Google Cloud project")
+            words = ("project", "zone", "machine", "gpu", "spot", "budget", "deadline minutes")
+            lines = [
+                line.split("  ")[0].strip() for line in screen_text(pilot).splitlines() if line
+            ]
+            places = [lines.index(word) for word in words]
+            assert places == sorted(places)
+            assert "namespace" not in lines
+            assert not pilot.app.screen.active_bindings["ctrl+s"].enabled
+
+    @pytest.mark.parametrize("size", [(80, 24), (200, 60)], ids=["80x24", "200x60"])
+    async def test_the_plan_on_gke_is_shown_with_minutes_and_dollars_before_the_start(
+        self, open_console: OpenConsole, size: tuple[int, int]
+    ) -> None:
+        async with open_console(
+            size=size, GPUBENCH_TARGET="gke", GPUBENCH_PROJECT="example-project"
+        ) as pilot:
+            await until_shown(pilot, "Enter  ")
+            await pilot.press("r")
+            await until_shown(pilot, "GPU nodes to zero", "of a budget of $5.00", "shipped prices")
+            steps = {
+                line.split("━")[0].split("│")[-1].strip(): line
+                for line in screen_text(pilot).splitlines()
+                if "━" in line and "$" in line
+            }
+            assert list(steps) == [
+                *("preflight", "cluster", "image", "drivers", "job", "results", "teardown"),
+                "GPU nodes to zero",
+            ]
+            # The image is built beside the cluster, and GPUs are asked for when both are there.
+            assert steps["image"].index("━") == steps["cluster"].index("━")
+            assert steps["drivers"].index("━") >= steps["cluster"].rindex("━")
+            assert "6 min 00 s $0.0090" in steps["cluster"]
+            assert pilot.app.screen.active_bindings["ctrl+s"].enabled
+
+    async def test_a_spot_node_and_a_small_budget_change_what_is_said_of_the_cost(
+        self, open_console: OpenConsole
+    ) -> None:
+        environment = {"GPUBENCH_TARGET": "gke", "GPUBENCH_PROJECT": "example-project"}
+        async with open_console(size=(200, 60), GPUBENCH_BUDGET="0.05", **environment) as pilot:
+            await until_shown(pilot, "Enter  ")
+            await pilot.press("r")
+            await until_shown(pilot, "of a budget of $0.05")
+            before = _dollars(pilot)
+            pilot.app.screen.query_one("#field-spot", Select).value = "yes"
+            await until(pilot, lambda: "$" in screen_text(pilot) and _dollars(pilot) < before)
+            await pilot.press("f2")
+            assert "--spot yes" in pilot.app.clipboard
+            assert "--budget 0.05" in pilot.app.clipboard
 
     async def test_settings_of_a_target_are_there_when_it_is_chosen(
         self, open_console: OpenConsole
@@ -181,6 +266,12 @@ class TestForm:
             assert pilot.app.clipboard.endswith("--leg xen --profile quick --device cpu")
             await pilot.press("ctrl+u", *"baseline", "f2")
             assert pilot.app.clipboard.endswith("--leg baseline --profile quick --device cpu")
+
+
+def _dollars(pilot: Driver) -> float:
+    """What the form says the run will cost; endless while it checks."""
+    found = re.search(r"cost +about \$([0-9.]+)", screen_text(pilot))
+    return float(found[1]) if found else math.inf
 
 
 class TestStart:

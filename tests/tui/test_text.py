@@ -22,8 +22,9 @@ from tests.core.records import HOSTILE, texts
 from tests.core.runs import NOON, small_plan
 from tests.tui.stand_ins import is_harmless
 from tui.state import Followed
+from tui.widgets.cost_panel import cost_content
 from tui.widgets.drawing import bar, columns, money, sparkline
-from tui.widgets.machine_panels import cost_content, telemetry_content
+from tui.widgets.machine_panels import telemetry_content
 from tui.widgets.measurement_panel import measurement_content
 from tui.widgets.stage_panel import stage_content
 
@@ -109,11 +110,12 @@ def followed(*records: AnyRecord, stage: Stage | None = None, target: str = "gke
         stages=(Stage.CLUSTER, Stage.JOB),
         command="",
     )
-    view = RunView.of(
-        Event(number, "run", NOON, stage, 0, record)
-        for number, record in enumerate((created, *records), start=1)
-    )
-    return Followed("run", 1, view, RunState.RUNNING)
+    found = Followed("run", 1, RunView(), RunState.RUNNING)
+    for number, record in enumerate((created, *records), start=1):
+        event = Event(number, "run", NOON, stage, 0, record)
+        found.view.apply(event)
+        found.billing.take(event)
+    return found
 
 
 def cost(**values: Any) -> events.CostMetered:
@@ -121,15 +123,19 @@ def cost(**values: Any) -> events.CostMetered:
     return events.CostMetered(source="table of 2026-05-04", **(fields | values))
 
 
+def cost_text(found: Followed) -> str:
+    return cost_content(found, NOON, 60).plain
+
+
 class TestCost:
     def test_a_local_run_says_that_nothing_is_billed(self) -> None:
-        assert "Nothing is billed" in cost_content(followed(target="local")).plain
+        assert "Nothing is billed" in cost_text(followed(target="local"))
 
     def test_a_run_in_the_cloud_without_a_figure_says_that_there_is_none(self) -> None:
-        assert cost_content(followed()).plain == "No cost was reported yet."
+        assert cost_text(followed()) == "No cost was reported yet."
 
     def test_rate_spent_projection_and_source_are_there(self) -> None:
-        text = cost_content(followed(cost(projected_usd=0.29))).plain
+        text = cost_text(followed(cost(projected_usd=0.29)))
         for part in ("$0.54 per hour", "$0.10", "$0.29, teardown included", "table of 2026-05-04"):
             assert part in text
 
@@ -145,10 +151,12 @@ class TestCost:
     def test_the_budget_is_a_bar_that_warns(
         self, spent: float, share: str, full: int, style: str
     ) -> None:
-        content = cost_content(followed(cost(spent_usd=spent, budget_usd=1.0)))
+        content = cost_content(followed(cost(spent_usd=spent, budget_usd=1.0)), NOON, 60)
         line = next(line for line in content.split() if "━" in line.plain)
-        assert f"━ {share} of $1.00" in line.plain.replace("─", "")
-        assert line.plain.count("━") == full
+        # The shares at which it warns are marks on it.
+        assert f" {share} of $1.00" in line.plain
+        assert line.plain.count("━") + line.plain.count("┿") == full
+        assert line.plain.count("┿") + line.plain.count("┼") == 3
         assert style in {str(span.style) for span in line.spans}
 
     @given(spent=any_float, budget=st.none() | any_float, rate=any_float, source=texts)
@@ -157,7 +165,7 @@ class TestCost:
     ) -> None:
         figures = {"spent_usd": spent, "projected_usd": spent, "usd_per_hour": rate}
         record = cost(**figures, budget_usd=budget).model_copy(update={"source": source})
-        assert_prints(cost_content(followed(record)))
+        assert_prints(cost_content(followed(record), NOON, 60))
 
 
 def progressed(**values: Any) -> Progressed:

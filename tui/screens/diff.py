@@ -67,16 +67,17 @@ class DiffScreen(Page):
             "diff", harmless(f"{first.id} ({first.leg})"), harmless(f"{second.id} ({second.leg})")
         )
 
+        costs_of = self.console_app.costs_of
+
         def read() -> SideBySideRead:
             from benchmark.errors import ProblemError
             from benchmark.results import RESULT_FILE, read_result
             from core.report.side_by_side import side_by_side
 
             try:
-                found = side_by_side(
-                    read_result(first.folder / RESULT_FILE),
-                    read_result(second.folder / RESULT_FILE),
-                )
+                results = [read_result(run.folder / RESULT_FILE) for run in (first, second)]
+                costs = costs_of(first.id, second.id)
+                found = side_by_side(results[0], results[1], (costs[0], costs[1]))
             except ProblemError as problem:
                 return SideBySideRead(None, str(problem))
             return SideBySideRead(found, "")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from benchmark.plan import SHIPPED_PROFILES
 from core.cli.parser import RUN_FLAGS, build_parser
+from core.gcp.offers import GPUS
 from core.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,9 +20,16 @@ if TYPE_CHECKING:
 
 # What most people set, in this order; the rest is a key away.
 _COMMON = (
-    *("target", "context", "namespace", "image", "gpus"),
+    *("target", "context", "namespace", "project", "zone", "machine", "gpu", "spot"),
+    *("budget", "deadline_minutes", "image", "gpus"),
     *("leg", "profile", "repeats", "device", "weights"),
 )
+# What a cluster that is yours needs of the settings that are Kubernetes': one that is created
+# has no kubeconfig yet.
+_YOUR_CLUSTER = ("context", "kubeconfig")
+# Of what most people set: what those of a target seldom do.
+_SELDOM = {"gke": ("namespace",)}
+_SWITCH = ("yes", "no")
 # Shown although they are the defaults: one wants to see what will run.
 _SHOWN = ("target", "leg", "profile")
 _SUGGESTIONS = {
@@ -31,6 +39,17 @@ _SUGGESTIONS = {
     "weights": ("auto", "pretrained", "random"),
     "dataset": ("synthetic",),
     "arrival_rates_from": ("auto", "none"),
+    "zone": ("us-central1-a", "us-east1-c", "us-west1-b", "europe-west4-a", "asia-east1-a"),
+    "zones": ("region", "none"),
+    "machine": tuple(
+        dict.fromkeys(
+            machine
+            for gpu in GPUS.values()
+            for count in gpu.counts()
+            for machine in gpu.machines_with(count)
+        )
+    ),
+    "gpu": tuple(GPUS),
 }
 
 
@@ -47,12 +66,16 @@ class Field:
     placeholder: str
     """What it is when it is left empty."""
     common: bool
-    target: str
-    """The target that it is a setting of; empty: of all."""
+    targets: tuple[str, ...]
+    """The targets that it is a setting of; empty: of all."""
 
     def concerns(self, target: str) -> bool:
         """Return whether a run on this target heeds it."""
-        return not self.target or self.target == target
+        return not self.targets or target in self.targets
+
+    def is_common(self, target: str) -> bool:
+        """Return whether most runs on this target set it."""
+        return self.common and self.name not in _SELDOM.get(target, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +93,8 @@ class Check:
 
 
 def _choices(annotation: Any) -> tuple[str, ...]:
+    if annotation is bool:
+        return _SWITCH
     if get_origin(annotation) is Literal:
         return tuple(map(str, get_args(annotation)))
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
@@ -82,19 +107,28 @@ def _choices(annotation: Any) -> tuple[str, ...]:
 _TARGETS = _choices(Settings.model_fields["target"].annotation)
 
 
-def _target_of(name: str) -> str:
-    """Return the target that a setting's docstring names before its first colon."""
+def _targets_of(name: str) -> tuple[str, ...]:
+    """Return the targets that heed a setting: its docstring names one before its first colon."""
     first = (Settings.model_fields[name].description or "").partition(":")[0]
-    return first if first in _TARGETS else ""
+    if first == "kubernetes" and name not in _YOUR_CLUSTER:
+        return ("kubernetes", "gke")
+    return (first,) if first in _TARGETS else ()
 
 
 def _placeholder(name: str, default: Any) -> str:
     if default is not None:
-        return str(default)
+        return _text(default)
     # The setting's docstring ends with it where it is not the profile's.
     said = (Settings.model_fields[name].description or "").partition("Default: ")[2]
     text = " ".join(said.split()).removesuffix(".")
-    return text or ("" if _target_of(name) else "the profile's")
+    return text or ("" if _targets_of(name) else "the profile's")
+
+
+def _text(value: object) -> str:
+    """Return a value as the command line takes it."""
+    if isinstance(value, bool):
+        return _SWITCH[not value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _field(name: str, text: str) -> Field:
@@ -108,7 +142,7 @@ def _field(name: str, text: str) -> Field:
         suggestions=_SUGGESTIONS.get(name, ()),
         placeholder=_placeholder(name, default),
         common=name in _COMMON,
-        target=_target_of(name),
+        targets=_targets_of(name),
     )
 
 
@@ -124,7 +158,7 @@ def usual_values(settings: Settings) -> dict[str, str]:
     for field in FIELDS:
         value = getattr(settings, field.name)
         plain = value == Settings.model_fields[field.name].get_default()
-        usual[field.name] = "" if plain and field.name not in _SHOWN else str(value)
+        usual[field.name] = "" if plain and field.name not in _SHOWN else _text(value)
     return usual
 
 
@@ -138,7 +172,7 @@ def fields_of_command(command: str) -> dict[str, str]:
     except (ValueError, SystemExit):
         return {}
     values = {name: getattr(options, name, None) for name in RUN_FLAGS}
-    return {name: str(value) for name, value in values.items() if value is not None}
+    return {name: _text(value) for name, value in values.items() if value is not None}
 
 
 def check_form(

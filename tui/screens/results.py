@@ -27,10 +27,13 @@ from tui.widgets.title import Banner, Title
 
 if TYPE_CHECKING:
     from benchmark.results import MeasurementResult, Result
+    from core.report.costs import RunCost
     from core.report.curves import LatencyDistribution, ThroughputSeries
     from core.report.scenarios import Row, ScenarioTable
     from core.run.journal import Run
 
+# Only where it is known what the run cost.
+_PER_MILLION = "USD per million inferences"
 # The report's columns, the most wanted first: a narrow terminal cuts the last ones off.
 _COLUMNS = {
     "scenario": "scenario",
@@ -40,11 +43,12 @@ _COLUMNS = {
     "p90 (ms)": "p90 ms",
     "p99 (ms)": "p99 ms",
     "marks": "marks",
+    _PER_MILLION: "$/million",
     "expected (samples/s)": "expected samples/s",
     "path": "path",
     "blocks": "blocks",
 }
-_FIGURES = ("batch", "throughput (samples/s)", "p50 (ms)", "p90 (ms)", "p99 (ms)")
+_FIGURES = ("batch", "throughput (samples/s)", "p50 (ms)", "p90 (ms)", "p99 (ms)", _PER_MILLION)
 # Between two rows of somebody who holds a key down.
 _WALKING_S = 0.1
 _PANES = ("figures", "plots", "evidence", "files")
@@ -56,6 +60,7 @@ class ResultRead(Message):
 
     result: Result | None
     problem: str
+    cost: RunCost | None = None
 
 
 @dataclass
@@ -106,14 +111,17 @@ class ResultsScreen(Page):
 
     @work(group="result", exclusive=True, exit_on_error=False)
     async def _read(self) -> None:
+        costs_of = self.console_app.costs_of
+
         def read() -> ResultRead:
             from benchmark.errors import ProblemError
             from benchmark.results import RESULT_FILE, read_result
 
             try:
-                return ResultRead(read_result(self._run.folder / RESULT_FILE), "")
+                result = read_result(self._run.folder / RESULT_FILE)
             except ProblemError as problem:
                 return ResultRead(None, str(problem))
+            return ResultRead(result, "", costs_of(self._run.id)[0])
 
         self.post_message(await in_background(read))
 
@@ -129,7 +137,7 @@ class ResultsScreen(Page):
         from core.report.scenarios import scenario_table
 
         self._result = message.result
-        table = scenario_table(message.result)
+        table = scenario_table(message.result, message.cost)
         self._rows = table.rows
         self._show_figures(table)
         self.query_one("#evidence-text", Static).update(evidence_content(message.result))
@@ -140,34 +148,27 @@ class ResultsScreen(Page):
         self.refresh_bindings()
 
     def _show_figures(self, table: ScenarioTable) -> None:
-        from core.report.scenarios import HEADERS, row_cells
-
-        order = [HEADERS.index(header) for header in _COLUMNS]
         self.query_one("#result-head", Static).update(
             Content.assemble(
                 (f"leg {harmless(table.leg)}", "bold"),
                 f", under {harmless(table.hypervisor)}\n",
                 (harmless(table.device), MUTED),
                 (f"\n{harmless(table.configuration)}", MUTED),
+                *(_cost_line(table.cost) if table.cost is not None else ()),
             )
         )
+        names = [name for name in _COLUMNS if name != _PER_MILLION or table.cost is not None]
         grid = self.query_one("#figures-table", DataTable)
         grid.clear(columns=True)
-        for header, short in _COLUMNS.items():
-            grid.add_column(_cell(header, short))
+        for name in names:
+            grid.add_column(_cell(name, _COLUMNS[name]))
         warning = self.app.theme_variables.get("warning", "")
         for row in table.rows:
+            texts = _texts(row)
             style = warning if row.void else ""
-            cells = row_cells(row)
-            grid.add_row(
-                *(
-                    _cell(header, _short(cells[index], row), style)
-                    for header, index in zip(_COLUMNS, order, strict=True)
-                ),
-                key=row.name,
-            )
+            grid.add_row(*(_cell(name, texts[name], style) for name in names), key=row.name)
         self.query_one("#result-notes", Static).update(
-            Content.styled(harmless_lines(table.notes()), MUTED)
+            Content.styled(harmless_lines((*table.notes(), *_cost_notes(table))), MUTED)
         )
 
     @on(DataTable.RowHighlighted)
@@ -284,13 +285,44 @@ def harmless_lines(lines: tuple[str, ...]) -> str:
 
 def row_note(row: Row) -> Content:
     """Return what was published of a row's measurement, beside what was measured."""
+    from core.report.costs import dollars
     from core.report.expected import NONE_PUBLISHED
 
     expected = str(row.expected) if row.expected else NONE_PUBLISHED
     text = f"{row.name}: expected samples/s: {expected}"
     if row.expected_p90:
         text += f"; expected p90: {row.expected_p90} ms"
+    if row.cost is not None:
+        # The table's own column of it may be beyond a narrow terminal.
+        text += f"; {dollars(row.cost.usd_per_million)} per million inferences"
     return Content(harmless(text))
+
+
+def _cost_line(cost: RunCost) -> tuple[str | tuple[str, str], ...]:
+    from core.report.cost_views import summary
+
+    return ("\ncost ", (harmless(summary(cost)), "bold"))
+
+
+def _cost_notes(table: ScenarioTable) -> tuple[str, ...]:
+    from core.report.cost_views import notes
+
+    if table.cost is None:
+        return ()
+    measured = [
+        (row.scenario, str(row.batch_size), row.path, row.cost) for row in table.rows if row.cost
+    ]
+    return tuple(notes(table.cost, measured))
+
+
+def _texts(row: Row) -> dict[str, str]:
+    """Return a row's cells by the reports' names of their columns."""
+    from core.report.costs import dollars
+    from core.report.scenarios import HEADERS, row_cells
+
+    texts = dict(zip(HEADERS, row_cells(row), strict=True))
+    cost = dollars(row.cost.usd_per_million) if row.cost is not None else "-"
+    return {name: _short(text, row) for name, text in texts.items()} | {_PER_MILLION: cost}
 
 
 def _short(text: str, row: Row) -> str:

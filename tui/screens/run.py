@@ -10,25 +10,25 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.content import Content
 from textual.widgets import Tab, Tabs
 
 from core.errors import ExitCode
-from core.text import duration, harmless
+from core.text import harmless
 from tui.commands import RUN, bindings
 from tui.log.panel import LogPanel
 from tui.log.view import LogView
 from tui.messages import HeadlessAnswered
 from tui.page import NARROW, Page
-from tui.widgets.drawing import mark, money
+from tui.screens.run_words import commands_about, ending, head
+from tui.widgets.cost_panel import CostPanel
 from tui.widgets.keys import Keys
-from tui.widgets.machine_panels import CostPanel, TelemetryPanel
+from tui.widgets.machine_panels import TelemetryPanel
 from tui.widgets.measurement_panel import MeasurementPanel
+from tui.widgets.plan_panel import PlanPanel
 from tui.widgets.stage_panel import StagePanel
 from tui.widgets.title import Banner, Title
 
 if TYPE_CHECKING:
-    from core.report.equivalents import Equivalent
     from core.run.journal import Run
     from core.run.view import RunView
     from tui.state import Followed
@@ -39,7 +39,6 @@ _PANES = ("stages", "measurement", "machine", "log")
 _MACHINE_LINES = 6
 _STAGE_LINES = 4
 _LEAST_ROOM = 4
-_PLACE = ("context", "namespace")
 
 
 class RunScreen(Page):
@@ -76,6 +75,7 @@ class RunScreen(Page):
             with Vertical(id="main"):
                 with VerticalScroll(id="pane-measurement", can_focus=True):
                     yield MeasurementPanel()
+                    yield PlanPanel()
                 with Vertical(id="pane-log"):
                     yield LogPanel()
         yield Keys()
@@ -117,55 +117,29 @@ class RunScreen(Page):
             return
         if self._open_new_run():
             return
-        self.query_one(Banner).show(
-            self.state.refusal or followed.trouble or self._ending(followed)
-        )
-        self._show_title(followed)
+        self.query_one(Banner).show(self.state.refusal or followed.trouble or ending(followed))
+        narrow = self.app.size.width < NARROW
+        self.query_one(Title).show(*head(self._run, followed, self.console_app.clock(), narrow))
         self._show_stages(followed)
-        self.query_one(MeasurementPanel).show(followed)
-        self.query_one(TelemetryPanel).show(followed)
-        self.query_one(CostPanel).show(followed)
+        self._show_figures(followed)
         self.query_one(LogPanel).broken_streams = {
             source: record.reason for source, record in followed.view.broken_streams.items()
         }
         self.refresh_bindings()
 
-    def _ending(self, followed: Followed) -> str:
-        """Return the sentence on an end that was not as wanted."""
-        if followed.state == "died":
-            return (
-                "The run died: its process is gone and left no word. The end of its log may tell "
-                "why; T removes what it left."
-            )
+    def _show_figures(self, followed: Followed) -> None:
+        now = self.console_app.clock()
         view = followed.view
-        if view.state in ("failed", "interrupted"):
-            return harmless(f"{view.sentence} {view.remedy}".strip())
-        return ""
-
-    def _show_title(self, followed: Followed) -> None:
-        view = followed.view
-        state = str(followed.state or view.state)
-        if view.stopping and followed.running:
-            state = "stopping"
-        end = view.finished_at or self.console_app.clock()
-        took = (
-            duration(max(0.0, (end - view.created_at).total_seconds()))
-            if view.created_at and (view.finished_at or followed.running)
-            else ""
-        )
-        parts: list[Content | str] = [
-            Content(harmless(self._run.id)),
-            Content.assemble(mark(str(followed.state or view.state)), f" {state}"),
-            took,
-        ]
-        if view.cost is not None:
-            parts.append(f"{money(view.cost.spent_usd)} at {money(view.cost.usd_per_hour)}/h")
-        if not followed.complete:
-            parts.append("reading ...")
-        place = [f"{name} {value}" for name in _PLACE if (value := view.settings.get(name))]
-        if view.target != "local" and self.app.size.width >= NARROW:
-            parts.append(", ".join(place))
-        self.query_one(Title).show(*(part for part in parts if part))
+        measurement = self.query_one(MeasurementPanel)
+        # Until there is something to measure the plan has its place.
+        measurement.display = bool(view.forecast is None or view.total or view.measurements)
+        self.set_class(view.forecast is not None, "planned")
+        if view.forecast is not None:
+            self.query_one("#tab-measurement", Tab).label = "2 Plan, measurement"
+        measurement.show(followed)
+        self.query_one(PlanPanel).show(followed, now)
+        self.query_one(TelemetryPanel).show(followed)
+        self.query_one(CostPanel).show(followed, now)
 
     def _show_stages(self, followed: Followed) -> None:
         pane = self.query_one("#pane-stages")
@@ -281,6 +255,11 @@ class RunScreen(Page):
             lambda yes: self._ask("rerun", "--detach") if yes else None,
         )
 
+    def action_resume(self) -> None:
+        """Go on with a run, or a teardown, whose process was killed."""
+        self.console_app.say("Taking the run up again ...")
+        self._ask("resume", "--detach")
+
     def action_collect(self) -> None:
         """Fetch the results that are still in the run's pod."""
         self.console_app.say("Collecting the results ...")
@@ -301,6 +280,8 @@ class RunScreen(Page):
             self.console_app.warn(message.sentence)
         elif asked == "collect":
             self.console_app.say("The results are collected.")
+        elif asked == "resume":
+            self.console_app.say("The run goes on where it was.")
         elif words := message.out.split():
             self._new_run = words[-1]
         if self.is_whole:
@@ -359,8 +340,8 @@ class RunScreen(Page):
     def _show_equivalents(self, kind: str) -> None:
         from tui.screens.output import OutputScreen
 
-        if commands := _commands(kind, self._followed().view):
-            self.app.push_screen(OutputScreen(commands))
+        if found := commands_about(kind, self._followed().view):
+            self.app.push_screen(OutputScreen(found))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey out what is impossible now."""
@@ -379,19 +360,13 @@ class RunScreen(Page):
         if action in ("rerun", "collect"):
             possible = followed.collectable if action == "collect" else not followed.running
             return True if possible and not self._asked else None
+        if action == "resume":
+            return True if followed.resumable and not self._asked else None
         if action in ("describe", "system_pods"):
             kind = "describe" if action == "describe" else "system pods"
-            return bool(_commands(kind, followed.view)) or None
+            return bool(commands_about(kind, followed.view)) or None
         return True
 
     def run_on_screen(self) -> Run | None:
         """Return the run."""
         return self._run
-
-
-def _commands(kind: str, view: RunView) -> list[Equivalent]:
-    """Return what shows a run's things of this kind now; ours where it knows more than others'."""
-    from core.report.equivalents import equivalents
-
-    found = [entry for entry in equivalents(view) if entry.kind == kind]
-    return [entry for entry in found if entry.own] or found

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from core.targets.machine import Finding
 
 # The id says target and leg too: what comes after it may be cut off on a narrow terminal.
-_COLUMNS = ("", "state", "run", "profile", "took", "created (UTC)", "target", "leg")
+_COLUMNS = ("", "state", "run", "profile", "took", "spent", "created (UTC)", "target", "leg")
 
 
 class RunsScreen(Page):
@@ -78,8 +78,9 @@ class RunsScreen(Page):
             self._asked = True
             self.query_one("#first-text", Static).update("Looking at this machine ...")
             self._look_at_machine()
-        if runs and self._shown != (runs, self._marked):
-            self._shown = (runs, self._marked)
+        shown = (runs, self._marked, self.state.spent)
+        if runs and self._shown != shown:
+            self._shown = shown
             self._fill(runs)
         if runs is not None:
             active = sum(not state.ended for _run, state in runs)
@@ -101,6 +102,7 @@ class RunsScreen(Page):
                 Text(harmless(run.id)),
                 Text(harmless(run.profile)),
                 Text(duration(took.total_seconds()) if took else ""),
+                Text(self.state.spent.get(run.id, ""), justify="right"),
                 Text(f"{run.created_at:%Y-%m-%d %H:%M}"),
                 Text(harmless(run.target)),
                 Text(harmless(run.leg)),
@@ -131,11 +133,13 @@ class RunsScreen(Page):
             return
         found = self.state.run_named(run.id)
         state = found[1] if found else run.state
+        spent = self.state.spent.get(run.id, "")
         code = "" if run.exit_code is None else f", exit code {run.exit_code}"
         self.query_one("#run-details", Static).update(
             Content.assemble(
                 (f"{harmless(run.id)}\n", "bold"),
-                f"{state}{code}, target {harmless(run.target)}, leg {harmless(run.leg)}\n",
+                f"{state}{code}, target {harmless(run.target)}, leg {harmless(run.leg)}"
+                f"{f', spent {spent}' if spent else ''}\n",
                 (harmless(str(run.folder)), MUTED),
             )
         )

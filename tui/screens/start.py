@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -28,9 +28,13 @@ from tui.screens.form import (
     fields_of_command,
     usual_values,
 )
-from tui.widgets.drawing import MUTED, money
+from tui.widgets.drawing import MUTED, money, prices_line
 from tui.widgets.keys import Keys
+from tui.widgets.plan_panel import expected_content
 from tui.widgets.title import Title
+
+if TYPE_CHECKING:
+    from core.targets.expectation import Expectation
 
 # Between two keys of a word.
 _TYPING_S = 0.15
@@ -64,7 +68,7 @@ class StartScreen(Page):
         with Horizontal(id="form"):
             with VerticalScroll(id="fields", can_focus=False):
                 for field in FIELDS:
-                    with Horizontal(classes=_classes(field), id=f"row-{field.name}"):
+                    with Horizontal(classes="field", id=f"row-{field.name}"):
                         yield Static(field.label, markup=False, classes="label")
                         yield self._editor(field)
                         yield Static(field.help, markup=False, classes="help")
@@ -83,7 +87,7 @@ class StartScreen(Page):
             chosen = value if value in field.choices else usual
             return Select(
                 options,
-                prompt="the profile's",
+                prompt=field.placeholder,
                 allow_blank=not usual,
                 value=chosen or Select.NULL,
                 id=f"field-{field.name}",
@@ -100,11 +104,11 @@ class StartScreen(Page):
     def on_mount(self) -> None:
         """Check what stands there already."""
         self.query_one(Title).show("start a run")
-        self.query_one("#field-leg").focus()
+        target = self._value("target")
+        self.query_one("#field-project" if target == "gke" else "#field-leg").focus()
         # A setting that is out of sight must not be part of a run.
-        self.set_class(
-            any(field.name in self._given for field in FIELDS if not field.common), "all"
-        )
+        rare = (field.name for field in FIELDS if not field.is_common(target))
+        self.set_class(any(name in self._given for name in rare), "all")
         self._show_fields()
         self._check_form()
 
@@ -112,7 +116,9 @@ class StartScreen(Page):
         """Show what concerns the chosen target."""
         target = self._value("target")
         for field in FIELDS:
-            self.query_one(f"#row-{field.name}").set_class(not field.concerns(target), "elsewhere")
+            row = self.query_one(f"#row-{field.name}")
+            row.set_class(not field.concerns(target), "elsewhere")
+            row.set_class(not field.is_common(target), "rare")
 
     def _value(self, name: str) -> str:
         editor = self.query_one(f"#field-{name}")
@@ -156,31 +162,23 @@ class StartScreen(Page):
         if not self.is_whole:
             return
         check = self._check = message.check
-        lines: list[Content] = []
-        if check.problem:
-            lines.append(Content.styled(harmless(check.problem), "$text-error"))
-        elif check.expectation is not None:
-            expected = check.expectation
-            cost = f"about {money(expected.usd)}" if expected.usd else "nothing is billed"
-            if not expected.usd and self._value("target") != "local":
-                cost = "not known: the cluster is yours"
-            lines += [
-                Content.assemble(("measurements  ", MUTED), f"{expected.measurements}"),
-                Content.assemble(
-                    ("time          ", MUTED),
-                    (f"about {duration(expected.seconds)}", "bold"),
-                    f", {expected.source}",
-                ),
-                Content.assemble(("cost          ", MUTED), cost),
-            ]
-            if check.note:
-                lines.append(Content.styled(harmless(check.note), MUTED))
-        self._say(*lines)
+        self.set_class(bool(check.expectation and check.expectation.planned), "planned")
+        self._say(*_said(check, self._value("target"), self._room))
         for field in FIELDS:
             wrong = bool(check.problem) and check.names(field.name)
             self.query_one(f"#field-{field.name}").set_class(wrong, "-wrong")
         self.query_one("#start", Button).disabled = bool(check.problem or self._starting)
         self.refresh_bindings()
+
+    @property
+    def _room(self) -> int:
+        """How many cells the check's lines may have."""
+        return max(40, self.query_one("#check").size.width)
+
+    def on_resize(self) -> None:
+        """Draw the plan for the new width."""
+        if self._check is not None:
+            self.call_after_refresh(self.post_message, FormChecked(self._check))
 
     def _say(self, *lines: Content) -> None:
         """Show what is known of the form, and the command for it."""
@@ -251,5 +249,50 @@ class StartScreen(Page):
         return True
 
 
-def _classes(field: Field) -> str:
-    return "field" if field.common else "field rare"
+def _said(check: Check, target: str, width: int) -> list[Content]:
+    """Return what a check found: what is wrong, or what the run takes."""
+    expected = check.expectation
+    if check.problem or expected is None:
+        return [Content.styled(harmless(check.problem), "$text-error")] if check.problem else []
+    lines = [
+        Content.assemble(("measurements  ", MUTED), f"{expected.measurements}"),
+        Content.assemble(
+            ("time          ", MUTED),
+            (f"about {duration(expected.seconds)}", "bold"),
+            f", {harmless(_basis(expected))}",
+        ),
+        Content.assemble(("cost          ", MUTED), *_cost(expected, target)),
+    ]
+    if expected.planned is not None:
+        lines += [
+            Content(""),
+            expected_content(expected.planned, width),
+            prices_line(expected.planned.source),
+        ]
+    if check.note:
+        lines.append(Content.styled(harmless(check.note), MUTED))
+    return lines
+
+
+def _basis(expected: Expectation) -> str:
+    # Where the prices are from is said below the plan.
+    return expected.source.partition("; ")[0] if expected.planned else expected.source
+
+
+def _cost(expected: Expectation, target: str) -> list[str | tuple[str, str]]:
+    plan = expected.planned
+    if plan is None:
+        if expected.usd:
+            return [f"about {money(expected.usd)}"]
+        return ["nothing is billed" if target == "local" else "not known: the cluster is yours"]
+    limit = "" if plan.budget_usd is None else f" of a budget of {money(plan.budget_usd)}"
+    if expected.usd is None:
+        return [("not known: a price is missing", "$text-warning"), limit.replace(" of", ",")]
+    beyond = plan.budget_usd is not None and expected.usd > plan.budget_usd
+    found: list[str | tuple[str, str]] = [
+        (f"about {money(expected.usd)}", "bold"),
+        (limit, "$text-error" if beyond else ""),
+    ]
+    if plan.deadline_s is not None:
+        found.append(f", {duration(plan.deadline_s)} at most")
+    return found

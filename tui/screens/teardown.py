@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from core.run.view import ResourceView, RunView
 
 
+# Where a proof begins, below the name of what it is about.
+_PROOF = 4
+
+
 class TeardownScreen(Page):
     """Asks, starts the teardown as a headless command, and follows it."""
 
@@ -95,11 +99,19 @@ class TeardownScreen(Page):
                 else "None of it costs money."
             )
             lines += [Content(""), Content(cost)]
+            if spent := self._spent():
+                lines.append(Content.styled(f"so far {spent}", MUTED))
             if name:
                 lines.append(Content.styled(f"Type {harmless(name)} to confirm.", "$text-warning"))
         command = self.console_app.command_line(*plan.arguments)
         lines.append(Content.styled(f"= {harmless(command)}", MUTED))
         self.query_one("#teardown-text", Static).update(Content("\n").join(lines))
+
+    def _spent(self) -> str:
+        """Return what the run has cost so far; empty where nothing tells of it."""
+        followed = self.state.followed
+        cost = followed.billing.cost(self.console_app.clock()) if followed is not None else None
+        return cost.text if cost is not None else ""
 
     @on(Input.Changed)
     def _enable(self) -> None:
@@ -134,8 +146,9 @@ class TeardownScreen(Page):
 
     def _show_progress(self, view: RunView, *, ended: bool) -> None:
         proofs = {f"{kind} {name}": proof for (kind, name), proof in view.proofs.items()}
+        width = self.query_one("#teardown-list").scrollable_content_region.width or 60
         lines = [
-            _removed(resource, proofs.get(resource, ""), ended=ended)
+            _removed(resource, proofs.get(resource, ""), ended=ended, width=width)
             for resource in (view.teardown.resources if view.teardown else ())
         ]
         if self._problem:
@@ -159,9 +172,15 @@ class TeardownScreen(Page):
             lines.append(Content.styled("c copies the commands", MUTED))
         else:
             lines += [Content(""), Content.styled("✓ Nothing is left.", "bold $success")]
-        self.query_one("#teardown-text", Static).update(Content("\n").join(lines))
-        if self._problem or ended:
-            # What came of it stands at the end, and may be below what a small screen shows.
+            if spent := self._spent():
+                lines.append(
+                    Content.styled(f"The run cost {spent.removeprefix('so far ')}.", MUTED)
+                )
+        shown = self.query_one("#teardown-text", Static)
+        said = Content("\n").join(lines)
+        if not isinstance(shown.content, Content) or not said.is_same(shown.content):
+            shown.update(said)
+            # What came last stands at the end, and may be below what a small screen shows.
             place = self.query_one("#teardown-list")
             self.call_after_refresh(place.scroll_end, animate=False)
 
@@ -197,6 +216,12 @@ def _removal(number: int, removal: ResourceView) -> Content:
     )
 
 
-def _removed(resource: str, proof: str, *, ended: bool) -> Content:
+def _removed(resource: str, proof: str, *, ended: bool, width: int) -> Content:
+    """Return what is removed and, once it is gone, who says so, in lines of ``width`` cells."""
     state = "done" if proof else "failed" if ended else "running"
-    return Content.assemble(mark(state), " ", (harmless(resource), "bold"), f"  {harmless(proof)}")
+    name = Content.assemble(mark(state), " ", (harmless(resource), "bold"))
+    lines = [name, *Content(harmless(proof)).wrap(max(20, width - _PROOF))] if proof else [name]
+    first, *rest = lines
+    if len(rest) == 1 and first.cell_length + 2 + rest[0].cell_length <= width:
+        return Content.assemble(first, "  ", rest[0])
+    return Content("\n").join([first, *(Content(" " * _PROOF) + line for line in rest)])

@@ -11,6 +11,7 @@ from tui.widgets.drawing import FAINT, MUTED
 
 if TYPE_CHECKING:
     from core.report.side_by_side import DifferenceRow, Side, SideBySide
+    from core.report.side_by_side_costs import CostPair
 
 _TARGET_PERCENT = 5.0
 _FIGURE = 22
@@ -61,7 +62,35 @@ def side_by_side_content(found: SideBySide, width: int) -> Content:
         Content(""),
         *(Content.styled(harmless(note), MUTED) for note in found.notes()),
     ]
+    if found.cost is not None:
+        lines += cost_lines(found, found.cost, figure)
     return Content("\n").join(lines)
+
+
+def cost_lines(found: SideBySide, cost: CostPair, figure: int) -> list[Content]:
+    """Return what both runs cost, and their inferences measurement by measurement."""
+    from core.report.side_by_side_costs import leg_text, per_million_text
+
+    lines = [Content(""), Content.styled("cost", "bold")]
+    for leg, spent in ((found.first, cost.first), (found.second, cost.second)):
+        name = f"{_cut(leg.label, _NAME - 4):<{_NAME - 4}}"
+        lines.append(Content.assemble(f"  {name}  ", harmless(leg_text(spent))))
+    if cost.rows:
+        head = f"{'  $ per million':<{_NAME}}"
+        for leg in (found.first, found.second):
+            head += f"{_cut(leg.label, figure):>{figure}}  "
+        lines.append(Content.styled(f"{head}{'dearer':>{_PERCENT}}", MUTED))
+    for row in cost.rows:
+        percent = row.difference_percent
+        figures = (row.first_usd_per_million, row.second_usd_per_million)
+        lines.append(
+            Content(
+                f"{f'  {_cut(row.measurement, _NAME - 3)}':<{_NAME}}"
+                + "".join(f"{per_million_text(usd):>{figure}}  " for usd in figures)
+                + f"{'-' if percent is None else f'{percent:+.2f} %':>{_PERCENT}}"
+            )
+        )
+    return [*lines, *(Content.styled(harmless(note), MUTED) for note in cost.notes())]
 
 
 def _lacking(row: DifferenceRow, found: SideBySide) -> str:

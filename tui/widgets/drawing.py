@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
+from core.text import harmless
+
 MUTED = "$foreground 60%"
 FAINT = "$foreground 25%"
 """Not $text-muted: that is a colour for style sheets, and white in content."""
@@ -22,6 +24,7 @@ MARKS = {
     "died": ("✗", "$error"),
     "stopped": ("■", "$warning"),
     "interrupted": ("■", "$warning"),
+    "skipped": ("-", MUTED),
 }
 """A state's sign and colour; the sign alone tells it too."""
 
@@ -91,3 +94,9 @@ def columns(values: Sequence[float], height: int) -> list[str]:
 def money(usd: float) -> str:
     """Return an amount: cents, and finer below ten cents."""
     return f"${usd:,.2f}" if abs(usd) >= 0.1 or usd == 0 else f"${usd:.4f}"
+
+
+def prices_line(source: str) -> Content:
+    """Return where prices are from; that they are not today's is to be seen."""
+    style = "$text-warning" if "shipped" in source else MUTED
+    return Content.styled(harmless(f"prices: {source}"), style)

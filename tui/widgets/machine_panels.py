@@ -1,4 +1,4 @@
-"""What the device does and what the run costs, live."""
+"""What the device does, live."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.text import harmless
-from tui.widgets.drawing import MUTED, bar, money, sparkline
+from tui.widgets.drawing import MUTED, sparkline
 
 if TYPE_CHECKING:
     from benchmark.telemetry import GpuSample, HostSample
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _LABEL = 12
 _VALUE = 10
-_BAR = 24
 
 
 class TelemetryPanel(Static):
@@ -31,18 +30,6 @@ class TelemetryPanel(Static):
         """Show the latest samples."""
         self.border_title = "telemetry" if followed.running else "telemetry (the last seen)"
         self.update(telemetry_content(followed, max(10, self.content_size.width)))
-
-
-class CostPanel(Static):
-    """What the run costs."""
-
-    def __init__(self) -> None:
-        super().__init__(markup=False, classes="panel", id="cost")
-        self.border_title = "cost"
-
-    def show(self, followed: Followed) -> None:
-        """Show the latest figures."""
-        self.update(cost_content(followed))
 
 
 def telemetry_content(followed: Followed, width: int) -> Content:
@@ -85,41 +72,3 @@ def _line(label: str, values: Sequence[float | None], unit: str, width: int) -> 
     return Content.assemble(
         f"{label:<{_LABEL}}", (sparkline(values, room), "$primary"), f" {shown:>{_VALUE}}"
     )
-
-
-def cost_content(followed: Followed) -> Content:
-    """Return rate, spent, projection and budget, or that nothing is billed."""
-    cost = followed.view.cost
-    if cost is None:
-        text = (
-            "Nothing is billed: the run is on this machine."
-            if followed.view.target == "local"
-            else "No cost was reported yet."
-        )
-        return Content.styled(text, MUTED)
-    lines = [
-        _amount("rate", f"{money(cost.usd_per_hour)} per hour"),
-        Content.assemble(_label("spent"), (money(cost.spent_usd), "bold")),
-    ]
-    if cost.projected_usd is not None:
-        lines.append(_amount("at the end", f"{money(cost.projected_usd)}, teardown included"))
-    if cost.budget_usd:
-        share = cost.spent_usd / cost.budget_usd
-        style = "$error" if share >= 0.95 else "$warning" if share >= 0.8 else "$success"
-        lines.append(
-            Content.assemble(
-                _label("budget"),
-                bar(cost.spent_usd, cost.budget_usd, _BAR, style),
-                f" {share:.0%} of {money(cost.budget_usd)}",
-            )
-        )
-    lines.append(Content.styled(harmless(f"prices: {cost.source}"), MUTED))
-    return Content("\n").join(lines)
-
-
-def _label(text: str) -> tuple[str, str]:
-    return (f"{text:<{_LABEL}}", MUTED)
-
-
-def _amount(label: str, text: str) -> Content:
-    return Content.assemble(_label(label), text)

@@ -21,8 +21,9 @@ _MOST_LINES = 6
 _INDENT = 2
 # What is wrong, or waits for something, before what is at work, and that before what is done.
 _RANKS = {"failed": 0, "waiting": 1, "working": 2, "ready": 4, "gone": 5}
-# A layer waits for no more than its turn.
+# A layer waits for no more than its turn, and where a place had nothing another is tried now.
 _RANK_OF_TURN = 3
+_LINES_OF_ATTEMPT = 3
 
 
 def part_lines(parts: Sequence[PartChanged], width: int, room: int) -> list[Content]:
@@ -50,7 +51,7 @@ def part_lines(parts: Sequence[PartChanged], width: int, room: int) -> list[Cont
 
 
 def _rank(part: PartChanged) -> int:
-    turn = part.kind == "layer" and part.state == "waiting"
+    turn = (part.kind, part.state) in (("layer", "waiting"), ("attempt", "failed"))
     return _RANK_OF_TURN if turn else _RANKS[part.state]
 
 
@@ -89,13 +90,14 @@ def _drawn(part: PartChanged, columns: _Columns, width: int) -> list[Content]:
         return [line + detail if fits else line.truncate(max(1, width), ellipsis=True)]
     room = max(1, width - _INDENT)
     name = harmless(f"{part.kind} {part.name}")
-    why = _cut(part.detail, room * _MOST_LINES)
+    most = _LINES_OF_ATTEMPT if part.kind == "attempt" else _MOST_LINES
+    why = _cut(part.detail, room * most)
     style = {"failed": "$text-error", "waiting": "$text-warning"}.get(part.state, "")
     text = Content.assemble(_cut(name, room * 2), *((": ", (why, style)) if why else ()))
     lines = text.wrap(room)
-    if len(lines) > _MOST_LINES:
-        last = lines[_MOST_LINES - 1].truncate(room - 1)
-        lines = [*lines[: _MOST_LINES - 1], last + "…"]
+    if len(lines) > most:
+        last = lines[most - 1].truncate(room - 1)
+        lines = [*lines[: most - 1], last + "…"]
     return [sign + lines[0], *(Content(" " * _INDENT) + line for line in lines[1:])]
 
 

@@ -14,6 +14,7 @@ from tui.widgets.drawing import MUTED, bar, mark
 from tui.widgets.parts import part_lines
 
 if TYPE_CHECKING:
+    from core.run.events import PartChanged
     from core.run.view import RunView, StageView
     from tui.state import Followed
 
@@ -78,12 +79,7 @@ def stage_content(
         ]
     elif view.summary:
         lines.append(Content.styled(harmless(view.summary), MUTED))
-    if state not in ("done", "stopped"):
-        # What a failed stage was still at is over; what it had, lacked or waited for explains it.
-        parts = [
-            part for part in view.parts.values() if state != "failed" or part.state != "working"
-        ]
-        lines += part_lines(parts, width, room)
+    lines += part_lines(_parts(view, state), width, room)
     lines += [
         Content.assemble(
             ("! " if check.required else "note ", "$text-warning"),
@@ -93,6 +89,15 @@ def stage_content(
         if not check.passed and state != "failed"
     ]
     return Content("\n").join(lines)
+
+
+def _parts(view: StageView, state: str) -> list[PartChanged]:
+    if state in ("done", "stopped"):
+        # Where it was tried in vain is why it took so long, or is elsewhere than was asked for.
+        tried = [part for part in view.parts.values() if part.kind == "attempt"]
+        return tried if any(part.state == "failed" for part in tried) else []
+    # What a failed stage was still at is over; what it had, lacked or waited for explains it.
+    return [part for part in view.parts.values() if state != "failed" or part.state != "working"]
 
 
 def _help(followed: Followed, view: StageView) -> str:

@@ -65,9 +65,10 @@ class Drivers:
         creating = Creating(self.deployment, context)
         await creating.cluster()
         await creating.pool()
-        rollout = asyncio.create_task(
-            KubernetesDrivers(self.deployment.kube, self.deployment.clock).run(context)
-        )
+        drivers = KubernetesDrivers(self.deployment.kube, self.deployment.clock)
+        if known := await drivers.proved_before(context):
+            return known
+        rollout = asyncio.create_task(drivers.run(context))
         short = asyncio.create_task(ShortageWatch(self.deployment, self._what()).found())
         pulling = asyncio.create_task(pull_early(self.deployment, context))
         try:

@@ -11,7 +11,6 @@ from datetime import datetime
 
 from core.errors import WorkError
 from core.gcp.access import GoogleAccess
-from core.gcp.clusters import Clusters
 from core.gcp.connection import Google
 from core.gcp.inventory import Resource
 from core.gcp.specs import RUN_LABEL
@@ -95,7 +94,7 @@ class ClusterHand:
         name = resource.intended.name
         async with self.reach.removing(project) as removing:
             await _let_cluster_arrive(removing, resource)
-            found = await removing.clusters.get(location, name)
+            found = await removing.found_cluster(location, name)
             words = f"{_API} has no cluster {name} in {location}"
             if found is not None:
                 if removing.is_ours(found.resource_labels):
@@ -136,7 +135,7 @@ class PoolHand:
         cluster, _, name = resource.intended.name.partition("/")
         async with self.reach.removing(project) as removing:
             await _let_pool_arrive(removing, resource)
-            found = await removing.clusters.pool(location, cluster, name)
+            found = await removing.found_pool(location, cluster, name)
             words = f"{_API} has no node pool {name} in cluster {cluster} in {location}"
             if found is not None:
                 labels = found.config.resource_labels
@@ -192,7 +191,7 @@ class InClusterHand:
             )
         project, location, name, namespace = place.groups()
         async with self.reach.removing(project) as removing:
-            found = await Clusters(removing.google).get(location, name)
+            found = await removing.found_cluster(location, name)
             if found is None:
                 yield None, f"{_API} has no cluster {name} in {location}"
                 return
@@ -269,7 +268,7 @@ async def _let_cluster_arrive(removing: Removing, resource: ResourceView) -> Non
     name = resource.intended.name
 
     async def is_there() -> bool:
-        return await removing.clusters.get(location, name) is not None
+        return await removing.found_cluster(location, name) is not None
 
     await _let_arrive(removing, resource, location, name, is_there)
 
@@ -281,8 +280,8 @@ async def _let_pool_arrive(removing: Removing, resource: ResourceView) -> None:
     async def is_there() -> bool:
         # Without its cluster it cannot come.
         return (
-            await removing.clusters.get(location, cluster) is None
-            or await removing.clusters.pool(location, cluster, name) is not None
+            await removing.found_cluster(location, cluster) is None
+            or await removing.found_pool(location, cluster, name) is not None
         )
 
     await _let_arrive(removing, resource, location, cluster, is_there)

@@ -92,6 +92,43 @@ class Removing:
         """GKE's API."""
         return Clusters(self.google)
 
+    async def found_cluster(self, location: str, name: str) -> container_v1.Cluster | None:
+        """Return a cluster; None: Google does not list it, or says that it is not there where it
+        lists none. Either answer does when the other cannot be had.
+
+        Raises:
+            CredentialsError, GoogleError: neither can, see core.gcp.errors.
+        """
+        refused: GoogleError | None = None
+        try:
+            found = await self.clusters.get(location, name)
+        except GoogleError as error:
+            found, refused = None, error
+        if found is not None:
+            return found
+        try:
+            # What is said not to be there, and is, would cost money for ever.
+            listed = await self.clusters.find({}, location)
+        except GoogleError:
+            if refused is not None:
+                raise refused from None
+            return None
+        return next((each for each in listed if each.name == name), None)
+
+    async def found_pool(
+        self, location: str, cluster: str, name: str
+    ) -> container_v1.NodePool | None:
+        """Return a node pool; None: its cluster has none such, or is not there; raises as
+        :meth:`found_cluster`.
+        """
+        with contextlib.suppress(GoogleError):
+            found = await self.clusters.pool(location, cluster, name)
+            if found is not None:
+                return found
+        holder = await self.found_cluster(location, cluster)
+        pools = holder.node_pools if holder is not None else ()
+        return next((pool for pool in pools if pool.name == name), None)
+
     async def cluster(self, location: str, name: str) -> None:
         """Delete a cluster if it is this run's, and what it leaves.
 
@@ -101,7 +138,7 @@ class Removing:
         """
         problem: GoogleError | None = None
         for left in range(_ROUNDS, -1, -1):
-            found = await self.clusters.get(location, name)
+            found = await self.found_cluster(location, name)
             if found is None:
                 break
             if not self.is_ours(found.resource_labels):
@@ -129,7 +166,7 @@ class Removing:
         """
         problem: GoogleError | None = None
         for left in range(_ROUNDS, -1, -1):
-            found = await self.clusters.pool(location, cluster, name)
+            found = await self.found_pool(location, cluster, name)
             if found is None:
                 break
             if not self.is_ours(found.config.resource_labels):
@@ -141,14 +178,26 @@ class Removing:
                 cluster,
                 f"deleting node pool {name} of cluster {cluster}",
                 lambda: self.clusters.delete_pool(location, cluster, name),
-                # In somebody else's cluster what others do is not ended.
-                lambda each: each.target == name,
+                await self._ends_what(location, cluster, name),
             )
         await leftovers.delete_all(
             self.google,
             lambda: self.pool_instances(cluster, location, name),
             f"Node pool {name} of cluster {cluster} has left behind",
         )
+
+    async def _ends_what(
+        self, location: str, cluster: str, pool: str
+    ) -> Callable[[OperationSeen], bool]:
+        """Return which operations on a cluster may be ended because a pool of it is to go."""
+        holder = await self.found_cluster(location, cluster)
+        # In somebody else's cluster what others do is not ended.
+        is_ours = holder is not None and self.is_ours(holder.resource_labels)
+
+        def is_own(each: OperationSeen) -> bool:
+            return each.target == pool or (is_ours and each.kind == "CREATE_CLUSTER")
+
+        return is_own
 
     async def creation_at_work(self, location: str, cluster: str) -> bool:
         """Return whether something is being created under this cluster's name just now."""

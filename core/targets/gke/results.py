@@ -13,6 +13,7 @@ from core.run.pipeline import StageContext
 from core.targets.gke.creating import POOL
 from core.targets.gke.deployment import GkeDeployment
 from core.targets.kubernetes.results import Results as KubernetesResults
+from core.targets.kubernetes.results import let_go as release_pods
 
 _AGAIN_AFTER_S = 15.0
 _TRIES = 5
@@ -52,6 +53,12 @@ class Results:
                     raise
                 context.log("results", f"{problem.sentence} Trying again.")
             await asyncio.sleep(_AGAIN_AFTER_S)
+
+
+async def let_go(deployment: GkeDeployment, context: StageContext) -> None:
+    """Do what is left to do once the results are stored."""
+    await release_pods(deployment.kube, context.run_id)
+    await shrink(deployment, context)
 
 
 async def shrink(deployment: GkeDeployment, context: StageContext) -> None:

@@ -21,6 +21,7 @@ from core.targets.gke.deployment import GkeDeployment
 from core.text import harmless
 
 _LOOK_EVERY_S = 8.0
+_LOOKS_FOR_MORE = 3
 # Errors of an earlier try are kept for a while; clocks of two machines differ a little.
 _SKEW = timedelta(seconds=5)
 # The autoscaler says this for any reason; the group's own errors tell which, if they come.
@@ -53,7 +54,17 @@ class ShortageWatch:
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _look(self) -> StockoutError | QuotaError | None:
-        return await self._of_groups() or await self._of_autoscaler()
+        if (problem := await self._of_groups()) is not None:
+            return problem
+        if (said := await self._of_autoscaler()) is None:
+            return None
+        # It says neither which quota nor which zones have some; the group's own errors do, and may
+        # be a moment later.
+        for _ in range(_LOOKS_FOR_MORE):
+            if (problem := await self._of_groups()) is not None:
+                return problem
+            await asyncio.sleep(_LOOK_EVERY_S / 2)
+        return said
 
     async def _of_groups(self) -> StockoutError | QuotaError | None:
         deployment = self.deployment

@@ -19,9 +19,10 @@ from core.targets.gke.forecasting import Prospect
 from core.targets.gke.hands import hands_of
 from core.targets.gke.image import Image, Shipping, local_engine
 from core.targets.gke.preflight import Preflight
-from core.targets.gke.results import Results
+from core.targets.gke.results import Results, let_go
 from core.targets.gke.watching import CostWatch
 from core.targets.kubernetes.job import Job
+from core.targets.stored import left_of
 from core.targets.target import Target
 
 
@@ -77,7 +78,7 @@ def gke_target(
         Results(deployment),
     )
     return Target(
-        Pipeline(stages),
+        Pipeline(left_of(stages, before, lambda context: let_go(deployment, context))),
         unwind=unwinding(deployment),
         watch=CostWatch(prospect, before),
         unwinds=True,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from core.errors import ProblemError, StageError
 from core.kube.cluster import Cluster
 from core.kube.ended import why_ended
-from core.kube.errors import ClusterError
+from core.kube.errors import ClusterError, NotFoundError
 from core.kube.logs import LogLine, follow_log
 from core.kube.objects import BENCHMARK_CONTAINER
 from core.kube.observing import Observation
@@ -97,6 +97,9 @@ class Attempt:
         try:
             async with asyncio.timeout(limit_s):
                 await asyncio.wait({log, watching}, return_when=asyncio.FIRST_COMPLETED)
+                if not watching.done() and isinstance(log.exception(), NotFoundError):
+                    # Gone with its pod: why that is gone is seen within moments.
+                    await asyncio.wait({watching}, timeout=_DRAIN_S)
                 if not watching.done():
                     # The log is over: a container that has ended is seen to have within moments.
                     log.result()

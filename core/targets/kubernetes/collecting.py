@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from benchmark.files import write_atomically
 from core.errors import ProblemError, WorkError
-from core.kube.objects import run_selector
 from core.run.events import AnyRecord, Event, Stage
 from core.run.journal import Journal, Run
 from core.run.log import LOG_FILE, RunLog
@@ -17,7 +16,7 @@ from core.run.process import Clock
 from core.run.status import STATUS_FILE, status_markdown
 from core.run.view import RunView
 from core.targets.kubernetes.deployment import Deployment
-from core.targets.kubernetes.results import Results
+from core.targets.kubernetes.results import Results, pods_of
 
 
 @dataclass
@@ -63,19 +62,14 @@ class Collecting:
 
     async def _pod(self, deployment: Deployment) -> str:
         async with deployment.connect(deployment.access) as cluster:
-            answer = await cluster.request(
-                "GET",
-                f"/api/v1/namespaces/{cluster.namespace}/pods",
-                query={"labelSelector": f"{run_selector(self.run.id)},job-name"},
-            )
-        pods = [pod["metadata"] for pod in answer.get("items") or ()]
+            pods = await pods_of(cluster, self.run.id)
         if not pods:
             raise WorkError(
                 f"Run {self.run.id} has no pod any more ({deployment.location}): what it held is "
                 "gone.",
                 f"gpubench-tui --no-ui rerun {self.run.id} measures again.",
             )
-        return str(max(pods, key=lambda pod: str(pod.get("creationTimestamp")))["name"])
+        return pods[0]
 
     def _emit(self, record: AnyRecord) -> None:
         log = self.run.folder / LOG_FILE

@@ -13,8 +13,8 @@ from core.kube.cluster import Cluster
 from core.kube.driver_manifests import install, namespace_of
 from core.kube.drivers import NodeDriver, Rollout, follow_rollout
 from core.kube.errors import ClusterError, DeniedError, NotFoundError
-from core.kube.objects import RUN_ANNOTATION, object_name
-from core.kube.reading import name_of
+from core.kube.objects import RUN_ANNOTATION, RUN_LABEL, label_value, object_name
+from core.kube.reading import name_of, words
 from core.kube.reason import Reason
 from core.kube.smoke import DriverFound, run_smoke, smoke_pod
 from core.run.events import (
@@ -24,6 +24,7 @@ from core.run.events import (
     ResourceIntended,
     Stage,
     StageChecked,
+    StageFinished,
     StageProgressed,
 )
 from core.run.pipeline import StageContext
@@ -52,6 +53,8 @@ class Drivers:
         """
         if not self.deployment.placement.gpus:
             return "no GPU is asked for: measured on the node's CPU"
+        if known := await self.proved_before(context):
+            return known
         async with self.deployment.connect(self.deployment.access) as cluster:
             await self._install(context, cluster)
             told = _Told(context)
@@ -60,9 +63,34 @@ class Drivers:
             await self.deployment.image_known.wait()
             async with self._following(cluster, told) if needs_a_node else contextlib.nullcontext():
                 found = await self._smoke(context, cluster)
-        words = f"{', '.join(found.gpus)}, driver {found.driver}, CUDA {found.cuda}"
-        context.emit(StageChecked(name="nvidia-smi in a pod", passed=True, detail=words))
-        return words
+        summary = f"{', '.join(found.gpus)}, driver {found.driver}, CUDA {found.cuda}"
+        context.emit(StageChecked(name="nvidia-smi in a pod", passed=True, detail=summary))
+        return summary
+
+    async def proved_before(self, context: StageContext) -> str:
+        """Return what a process of this run that was killed found out, if the run's Job is there;
+        else an empty string. The Job has the GPU: a pod that asks for one again would wait for its
+        end, or have an autoscaler add a node for nothing.
+
+        Raises:
+            ClusterError: the cluster could not be used.
+        """
+        proved = [
+            event.record.summary
+            for event in context.before
+            if event.stage is Stage.DRIVERS and isinstance(event.record, StageFinished)
+        ]
+        if not proved:
+            return ""
+        deployment = self.deployment
+        async with deployment.connect(deployment.access) as cluster:
+            path = f"/apis/batch/v1/namespaces/{cluster.namespace}/jobs/{deployment.job_name}"
+            try:
+                job = await cluster.request("GET", path)
+            except NotFoundError:
+                return ""
+        is_ours = words(job, "metadata", "labels", RUN_LABEL) == label_value(context.run_id)
+        return proved[-1] if is_ours else ""
 
     async def _install(self, context: StageContext, cluster: Cluster) -> None:
         access = self.deployment.access

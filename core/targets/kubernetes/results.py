@@ -11,6 +11,7 @@ from datetime import timedelta
 from core.errors import ProblemError, StageError
 from core.kube.cluster import Cluster
 from core.kube.errors import ClusterError
+from core.kube.objects import run_selector
 from core.kube.transfer import Collected, PodGoneError, collect, release
 from core.run.events import PartChanged, Stage, StageProgressed
 from core.run.pipeline import StageContext
@@ -91,6 +92,33 @@ class Results:
             f"{self.deployment.pod} keeps them {until}.",
             f"gpubench-tui --no-ui collect {context.run_id} tries again.",
         )
+
+
+async def let_go(deployment: Deployment, run_id: str) -> None:
+    """Tell a run's pod that its results are here, where the process that fetched them was killed
+    before it could: a Job whose pod only waits is not done, and would begin anew elsewhere with its
+    node gone.
+    """
+    with contextlib.suppress(ProblemError):
+        async with deployment.connect(deployment.access) as cluster:
+            for pod in await pods_of(cluster, run_id):
+                await _release(cluster, pod)
+
+
+async def pods_of(cluster: Cluster, run_id: str) -> list[str]:
+    """Return the names of the pods that a run's Job has made, the latest first.
+
+    Raises:
+        ClusterError: the cluster could not be asked.
+    """
+    answer = await cluster.request(
+        "GET",
+        f"/api/v1/namespaces/{cluster.namespace}/pods",
+        query={"labelSelector": f"{run_selector(run_id)},job-name"},
+    )
+    pods = [pod["metadata"] for pod in answer.get("items") or ()]
+    pods.sort(key=lambda pod: str(pod.get("creationTimestamp")), reverse=True)
+    return [str(pod["name"]) for pod in pods]
 
 
 class _Progress:

@@ -117,6 +117,15 @@ async def test_an_account_that_google_refuses_is_told_without_patience(
     assert "GOOGLE_APPLICATION_CREDENTIALS" in caught.value.remedy
 
 
+async def test_a_refusal_that_is_none_of_oauths_is_told_in_its_own_words(
+    google: Google, server: Scripted
+) -> None:
+    body = {"error": {"code": 403, "message": "The caller does not have permission"}}
+    server.refuse_tokens = Answer(403, body)
+    with pytest.raises(CredentialsError, match="credentials: The caller does not have permission"):
+        await google.token()
+
+
 @pytest.mark.usefixtures("_nobody_logged_in")
 async def test_who_is_not_logged_in_is_told_what_to_run() -> None:
     async with Google(GoogleAccess("p")) as google:

@@ -35,6 +35,7 @@ from tests.core.targets.gke_scene import (
     stand_up,
     standing,
 )
+from tests.google.faults import FaultKind
 from tests.google.sped_up import SpedUpPolicy
 from tests.google.world import PROJECT, GoogleWorld
 
@@ -219,7 +220,7 @@ async def test_google_that_does_not_answer_proves_nothing(
     world: GoogleWorld, hands: dict[str, Hand]
 ) -> None:
     await stand_up(world, OURS)
-    world.faults.add("container.GetCluster", "unavailable", times=-1)
+    world.faults.add("container.*", "unavailable", times=-1)
     with pytest.raises(UnavailableError):
         await hands["cluster"].delete(THE_CLUSTER)
     with pytest.raises(UnavailableError):
@@ -250,12 +251,13 @@ async def test_a_clusters_creation_is_cancelled_when_its_own_pool_is_to_go(
     assert calls(world, "container.CancelOperation") == 1
 
 
+@pytest.mark.parametrize("answer", ["not found", "permission", "internal"])
 async def test_what_google_lists_is_there_although_it_is_not_found(
-    world: GoogleWorld, hands: dict[str, Hand]
+    world: GoogleWorld, hands: dict[str, Hand], answer: FaultKind
 ) -> None:
     await stand_up(world, OURS)
     await add_pool(world, OURS)
-    world.faults.add("container.Get[CN]*", "not found", times=-1)
+    world.faults.add("container.Get[CN]*", answer, times=-1)
     assert await hands["node pool"].gone(THE_POOL) is None
     assert await hands["cluster"].gone(THE_CLUSTER) is None
     assert await remove(hands, THE_POOL) is not None
