@@ -44,14 +44,17 @@ def execute(options: Options) -> int:
                     f"gpubench-tui --no-ui follow {run.id} shows it.",
                 )
             view = RunView.of(journal.events(run.id))
-            if only_ends(run, view):
-                return _tear_down(journal, run, view, options)
-            if not resumable(run):
+            ends = only_ends(run, view)
+            if not ends and not resumable(run):
                 raise InputError(
                     f"Run {run.id} of target {run.target} died, and its measurement died with it.",
                     f"gpubench-tui --no-ui rerun {run.id} measures again.",
                 )
-            process = start_execution(journal, run, run.folder.parent.parent, settings.state_dir)
+            if not ends:
+                results_dir = run.folder.parent.parent
+                process = start_execution(journal, run, results_dir, settings.state_dir)
+        if ends:
+            return _tear_down(journal, run, view, options)
         if options.detach:
             print(run.id, flush=True)
             process.returncode = 0
@@ -64,10 +67,17 @@ def execute(options: Options) -> int:
 
 
 def _tear_down(journal: Journal, run: Run, view: RunView, options: Options) -> int:
-    left = view.tearing_down or any(each.exists for each in view.resources.values())
-    if run.state.ended and not left:
+    there = [each.intended for each in view.resources.values() if each.exists]
+    if run.state.ended and not (view.tearing_down or there):
         print(f"Run {run.id} has ended and left nothing.", file=sys.stderr)
         return ExitCode.DONE
+    if run.state.ended and view.teardown is None:
+        names = ", ".join(f"{each.kind} {each.name}" for each in there)
+        raise InputError(
+            f"Run {run.id} has ended and kept {names}.",
+            f"gpubench-tui --no-ui teardown {run.id} removes it; collect {run.id} fetches results "
+            "that a pod still holds.",
+        )
     # It was asked for when it was begun, so nobody has to confirm it again.
     ending = end_teardown(
         journal, run, utc_now, hands=hands_of(journal, run), take=Output(options).take

@@ -11,7 +11,7 @@ from core.cli.parser import Options
 from core.errors import WorkError
 from core.run.journal import Journal, Run
 from core.run.process import utc_now
-from core.run.stopping import STOP_PATIENCE_S, ask_to_end, ended, process_of
+from core.run.stopping import STOP_PATIENCE_S, ask_to_end, ended_at_work, process_of
 
 _REMOVING_PATIENCE_S = 180.0
 
@@ -34,8 +34,8 @@ def stop(
     patience_s: float = STOP_PATIENCE_S,
     removing_patience_s: float = _REMOVING_PATIENCE_S,
 ) -> None:
-    """Ask a run's process to end and wait ``patience_s`` for it; ``removing_patience_s`` in all
-    where it has to remove what it created.
+    """Ask a run's process to end and wait ``patience_s`` for it; where it has to remove what it
+    created, until its stream has told nothing new for ``removing_patience_s``.
 
     Raises:
         WorkError: it did not end in time, is none of this machine or another user's.
@@ -43,16 +43,16 @@ def stop(
     process = process_of(run)
     if asyncio.run(ask_to_end(process, patience_s)):
         return
-    waited_s, remedy = (
-        patience_s,
-        f"kill -9 {process.pid} ends it; what it had stays in its folder.",
-    )
     if has_to_remove(journal, run.id):
         print(f"Run {run.id} is removing what it created ...", file=sys.stderr)
-        waited_s = removing_patience_s
-        if asyncio.run(ended(process, waited_s - patience_s)):
+        if asyncio.run(ended_at_work(journal, run, process, removing_patience_s)):
             return
-        remedy = f"{teardown_command(run.id)} ends it and removes what it created."
+        raise WorkError(
+            f"Run {run.id} is removing what it created, and nothing has come of it for "
+            f"{removing_patience_s:.0f} s.",
+            f"{teardown_command(run.id)} ends it and removes what it created.",
+        )
     raise WorkError(
-        f"Run {run.id} was asked to stop and has not ended in {waited_s:.0f} s.", remedy
+        f"Run {run.id} was asked to stop and has not ended in {patience_s:.0f} s.",
+        f"kill -9 {process.pid} ends it; what it had stays in its folder.",
     )

@@ -9,15 +9,16 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from core.cli.opening import settings_of
 from core.cli.output import outliving_the_terminal
 from core.cli.parser import Options
 from core.errors import ExitCode, InputError, JournalError, WorkError
-from core.kube.objects import label_value
+from core.gcp.specs import label_value
 from core.run.journal import Journal, Run
 from core.run.process import utc_now
-from core.run.stopping import ask_to_end, process_of
+from core.run.stopping import ask_to_end, ended_at_work, process_of
 from core.settings import Settings
 from core.targets.gke.deployment import access_of, parse_place, resolve
 from core.targets.gke.sweeping import (
@@ -30,6 +31,8 @@ from core.targets.gke.sweeping import (
     run_label,
 )
 from core.text import columns, harmless
+
+_IDLE_S = 180.0
 
 
 def execute(options: Options) -> int:
@@ -79,7 +82,7 @@ def _alive(settings: Settings) -> Mapping[str, Run]:
 def _demand_one_run(choice: Choice, verdicts: Sequence[Verdict]) -> None:
     """Raises InputError when the beginning of an id is that of several runs."""
     runs = sorted({verdict.found.run for verdict in verdicts if verdict.goes and verdict.found.run})
-    if choice.run is not None and len(runs) > 1 and label_value(choice.run).lower() not in runs:
+    if choice.run is not None and len(runs) > 1 and label_value(choice.run) not in runs:
         raise InputError(
             f"{len(runs)} runs begin with {choice.run!r}: {', '.join(map(harmless, runs))}.",
             "Type more of the id.",
@@ -91,7 +94,7 @@ async def _remove(
 ) -> tuple[Outcome, ...]:
     runs = {verdict.found.run for verdict in going}
     for label in sorted(runs & alive.keys()):
-        await _end(alive[label])
+        await _end(alive[label], settings.state_dir)
     outcomes = await sweep.remove([verdict.found for verdict in going], _tell)
     # What was removed is removed, whether it can be written down or not.
     with suppress(JournalError):
@@ -99,9 +102,14 @@ async def _remove(
     return outcomes
 
 
-async def _end(run: Run) -> None:
+async def _end(run: Run, state_dir: Path) -> None:
     """Have a run's process ended, which would create anew what is removed. Raises WorkError."""
-    if not await ask_to_end(process_of(run)):
+    process = process_of(run)
+    if await ask_to_end(process):
+        return
+    with Journal(state_dir) as journal:
+        has_ended = await ended_at_work(journal, run, process, _IDLE_S)
+    if not has_ended:
         raise WorkError(
             f"Run {run.id} is at work and does not end.",
             f"gpubench-tui --no-ui teardown {run.id} ends it by force.",

@@ -126,6 +126,9 @@ class StopRequested(Tolerant):
 
     event: Literal["stop_requested"] = "stop_requested"
     reason: str
+    is_failure: bool = False
+    """It was the run's own watch, for a limit that is reached: the run fails with this reason."""
+    remedy: str = ""
 
 
 class StageProgressed(Tolerant):

@@ -29,7 +29,7 @@ from core.run.events import (
     parse_event,
 )
 from core.run.journal_file import FILE_NAME, explained, open_to_read, open_to_write
-from core.run.liveness import ProcessIdentity, this_host
+from core.run.liveness import ProcessIdentity, before_reboot, this_host
 
 # A launcher that died between writing the run down and starting its process leaves it so.
 _START_GRACE_S = 30.0
@@ -115,12 +115,12 @@ class Journal:
             )
 
     def set_process(self, run_id: str, process: ProcessIdentity) -> None:
-        """Note which process a run lives in."""
+        """Note which process of this machine a run lives in."""
         with self._transaction() as connection:
             connection.execute(
                 "UPDATE runs SET state = CASE state WHEN 'created' THEN 'running' ELSE state END, "
-                "pid = ?, process_started = ? WHERE id = ?",
-                (process.pid, process.started, run_id),
+                "host = ?, pid = ?, process_started = ? WHERE id = ?",
+                (this_host(), process.pid, process.started, run_id),
             )
 
     def append(
@@ -266,8 +266,10 @@ class Journal:
 
     def state_now(self, run: Run, now: datetime) -> RunState:
         """Return the run's state, ``died`` when its process is gone without having said so."""
-        if run.state.ended or run.host != this_host():
+        if run.state.ended:
             return run.state
+        if run.host != this_host():
+            return RunState.DIED if before_reboot(run.host) else run.state
         if run.process is None:
             waited = (now - run.created_at).total_seconds()
             return run.state if waited < _START_GRACE_S else RunState.DIED

@@ -43,3 +43,9 @@ def this_host() -> str:
     except OSError:
         boot = "unknown"
     return f"{platform.node()}/{boot}"
+
+
+def before_reboot(host: str) -> bool:
+    """Return whether a name is that of an earlier boot of this machine: its processes are gone."""
+    here, there = this_host(), host
+    return there != here and there.rpartition("/")[0] == here.rpartition("/")[0]

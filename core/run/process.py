@@ -85,6 +85,7 @@ class RunProcess:
         self._started_at = self._view.created_at or clock()
         self._stop_reason = ""
         self._problem: ProblemError | None = None
+        self._taken: set[int] = set()
 
     def execute(self) -> int:
         """Run everything, write the end down and return the exit code."""
@@ -129,21 +130,25 @@ class RunProcess:
         def stop(problem: ProblemError) -> None:
             if self._problem is None and not work.done():
                 self._problem = problem
-                self._emit(None, StopRequested(reason=problem.sentence))
+                # Before it is written down: a journal that fails must not keep the run going.
                 work.cancel()
+                with contextlib.suppress(ProblemError):
+                    self._emit(
+                        None,
+                        StopRequested(
+                            reason=problem.sentence, is_failure=True, remedy=problem.remedy
+                        ),
+                    )
 
         watching = asyncio.ensure_future(
             self._watch.run(lambda record: self._emit(None, record), stop)
         )
+        watching.add_done_callback(lambda watched: _stop_unwatched(watched, stop))
         try:
             yield
         finally:
             watching.cancel()
-            (outcome,) = await asyncio.gather(watching, return_exceptions=True)
-            if isinstance(outcome, Exception):
-                # It had ended long ago, and the run went on unwatched: that must be known.
-                with contextlib.suppress(ProblemError):
-                    self._log.write("run", f"what watches over the run failed: {outcome!r}")
+            await asyncio.gather(watching, return_exceptions=True)
 
     async def _worked(self, work: asyncio.Future[None]) -> Ending:
         try:
@@ -189,6 +194,7 @@ class RunProcess:
     def _stop(self, work: asyncio.Future[None], reason: str) -> None:
         if not self._stop_reason:
             self._stop_reason = reason
+            work.cancel()
             self._emit(None, StopRequested(reason=reason))
         work.cancel()
 
@@ -217,6 +223,10 @@ class RunProcess:
         )
 
     def _take(self, event: Event) -> None:
+        if event.sequence in self._taken:
+            # The teardown reads the stream, and what was written beside it stands there too.
+            return
+        self._taken.add(event.sequence)
         self._view.apply(event)
         # Both are views: the journal has what they would say when the disk is full.
         with contextlib.suppress(ProblemError):
@@ -225,6 +235,19 @@ class RunProcess:
                 self._log.write(str(stage or "run"), text.removeprefix(f"[{stage}] "))
             if _changes_status(event):
                 write_atomically(self._run.folder / STATUS_FILE, status_markdown(self._view))
+
+
+def _stop_unwatched(watched: asyncio.Future[None], stop: Stop) -> None:
+    """End a run that nobody watches any more: its limits would be none."""
+    if watched.cancelled():
+        return
+    reason = watched.exception() or "it ended"
+    stop(
+        StageError(
+            f"What watches over the run's costs failed by a fault of this program: {reason!r}.",
+            "Please report it.",
+        )
+    )
 
 
 def _changes_status(event: Event) -> bool:

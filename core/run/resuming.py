@@ -53,6 +53,8 @@ def _ending(view: RunView, stream: list[Event]) -> Ending | None:
     """Return how the run had ended when its teardown began; None: it was killed at work."""
     if view.stopping:
         asked = [event.record for event in stream if isinstance(event.record, StopRequested)]
+        if asked[-1].is_failure:
+            return Ending.failed(StageError(asked[-1].reason, asked[-1].remedy))
         return Ending.interrupted(asked[-1].reason)
     if view.result_file:
         return Ending.done()

@@ -8,12 +8,13 @@ import signal
 import time
 
 from core.errors import WorkError
-from core.run.journal import Run
+from core.run.journal import Journal, Run
 from core.run.liveness import ProcessIdentity, this_host
 
 STOP_PATIENCE_S = 30.0
 """How long a run may take to end after it was asked to."""
 _LOOK_EVERY_S = 0.05
+_PROGRESS_EVERY_S = 1.0
 
 
 def process_of(run: Run) -> ProcessIdentity:
@@ -71,6 +72,26 @@ async def ended(process: ProcessIdentity, patience_s: float) -> bool:
         if time.monotonic() >= deadline:
             return False
         await asyncio.sleep(_LOOK_EVERY_S)
+    return True
+
+
+async def ended_at_work(
+    journal: Journal, run: Run, process: ProcessIdentity, idle_s: float
+) -> bool:
+    """Wait until a process that removes what its run created is gone; give up, and return False,
+    when its run's stream has had nothing new for ``idle_s`` seconds. How long a removal may take is
+    its own affair.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    seen, idle_since = 0, time.monotonic()
+    while not await ended(process, _PROGRESS_EVERY_S):
+        lines = journal.lines(run.id, after=seen)
+        if lines:
+            seen, idle_since = lines[-1][0], time.monotonic()
+        elif time.monotonic() - idle_since >= idle_s:
+            return False
     return True
 
 

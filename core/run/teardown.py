@@ -17,6 +17,7 @@ from typing import Protocol
 
 from benchmark.errors import ProblemError
 from benchmark.files import write_atomically
+from core.errors import JournalError
 from core.run.events import (
     AnyRecord,
     Event,
@@ -157,11 +158,14 @@ class Teardown:
         self._stop_patience_s = stop_patience_s
         stream = journal.events(run.id)
         self._seen = stream[-1].sequence if stream else 0
+        self._problem: JournalError | None = None
+        self._unwritten = 0
+        """Numbers events that are not in the journal, from -1 down."""
         self._view = RunView.of(stream)
 
     def plan(self) -> TeardownPlan:
         """Return what there is to remove now."""
-        self._catch_up()
+        self._catch_up_if_possible()
         if self._from_within:
             return TeardownPlan(self._run.id, _removals(self._view))
         run = self._journal.run(self._run.id)
@@ -171,7 +175,8 @@ class Teardown:
         """Remove everything and return what could not be proved gone.
 
         Raises:
-            JournalError: the journal cannot be used.
+            JournalError: the journal could not be used; what there was to remove was removed as far
+                as that could be proved.
             asyncio.CancelledError: somebody asked to stop; what was not done yet is in the stream.
         """
         now = asyncio.get_running_loop().time
@@ -196,7 +201,10 @@ class Teardown:
                 left[_key(removal)] = _left(removal, "The teardown was interrupted before its end")
             self._finish(left, now() - started)
             raise
-        return self._finish(left, now() - started)
+        finished = self._finish(left, now() - started)
+        if self._problem is not None:
+            raise _unwritten(self._problem, finished) from self._problem
+        return finished
 
     async def _once_more(self, left: dict[tuple[str, str], Left]) -> None:
         """Look again at what could not be removed: with what held it, or held its place, gone it
@@ -223,7 +231,7 @@ class Teardown:
             left[key] = _left(removal, f"This version cannot remove a {kind}")
             return
         proof, reason = await removed(hand, removal)
-        self._catch_up()
+        self._catch_up_if_possible()
         if not proof:
             left[key] = _left(removal, reason)
         elif key == RUN_PROCESS or self._view.resources[key].exists:
@@ -250,6 +258,27 @@ class Teardown:
         return finished
 
     def _emit(self, record: AnyRecord) -> None:
+        """Write down what happened. What cannot be written is told and taken in all the same: a
+        journal that fails is no reason to leave standing what costs money.
+        """
+        try:
+            self._write(record)
+            self._catch_up()
+        except JournalError as problem:
+            self._problem = self._problem or problem
+            self._unwritten -= 1
+            event = Event(
+                sequence=self._unwritten,
+                run=self._run.id,
+                time=self._clock(),
+                stage=Stage.TEARDOWN,
+                log_position=0,
+                record=record,
+            )
+            self._view.apply(event)
+            self._take(event.to_line(), event)
+
+    def _write(self, record: AnyRecord) -> None:
         log = self._run.folder / LOG_FILE
         try:
             position = log.stat().st_size
@@ -262,7 +291,12 @@ class Teardown:
             stage=Stage.TEARDOWN,
             log_position=position,
         )
-        self._catch_up()
+
+    def _catch_up_if_possible(self) -> None:
+        try:
+            self._catch_up()
+        except JournalError as problem:
+            self._problem = self._problem or problem
 
     def _catch_up(self) -> None:
         for line, event in self._journal.stream(self._run.id, self._seen):
@@ -323,6 +357,13 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ProblemError):
         return error.sentence.rstrip(".")
     return f"A fault of this program: {error!r}"
+
+
+def _unwritten(problem: JournalError, finished: TeardownFinished) -> JournalError:
+    names = ", ".join(f"{left.kind} {left.name}" for left in finished.left)
+    what = f"Not proved gone: {names}." if names else "Everything was removed all the same."
+    commands = "; ".join(left.delete_command for left in finished.left)
+    return JournalError(f"{problem.sentence} {what}", f"{commands} {problem.remedy}".strip())
 
 
 def _key(resource: ResourceView) -> tuple[str, str]:

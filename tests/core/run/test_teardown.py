@@ -138,7 +138,6 @@ class TestRunProcess:
     ) -> None:
         process = start(OBEDIENT)
         run = named_run(journal, "far", state=RunState.RUNNING, host="elsewhere", process=process)
-        journal.set_process(run.id, process)
         note(journal, run, billed("cluster", "c", 1))
         (left,) = await tear_down(journal, run, hands={"cluster": Recorder()})
         assert (left.kind, left.name) == ("process", "run")
