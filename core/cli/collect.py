@@ -31,9 +31,14 @@ def execute(options: Options) -> int:
         from core.targets.kubernetes.collecting import Collecting
 
         take = Output(options).take
+
+        async def fetch() -> None:
+            async with workplace as place:
+                await Collecting(journal, run, place, utc_now, take).execute()
+
         with outliving_the_terminal():
-            asyncio.run(Collecting(journal, run, workplace, utc_now, take).execute())
-            if workplace.settings.keep == "everything":
+            asyncio.run(fetch())
+            if workplace.deployment.settings.keep == "everything":
                 return ExitCode.DONE
             teardown = Teardown(journal, run, utc_now, hands=hands_of(journal, run), take=take)
             finished = asyncio.run(teardown.execute())

@@ -26,7 +26,7 @@ def execute(options: Options) -> int:
     from core.run.process import utc_now
 
     async def ask() -> str:
-        async with workplace.connect(workplace.access) as cluster:
+        async with workplace as place, place.connect(place.access) as cluster:
             found = await gather(cluster, run_selector(run.id))
         if options.format == "json":
             return json.dumps(describe_json(found))

@@ -213,7 +213,6 @@ def _add_runs(verbs: Any) -> None:
     _add_json(teardown, "that as one JSON object")
     _add_quiet(teardown)
 
-
     _add_sweep(_add(verbs, "sweep", "find what runs left in a Google Cloud project, and remove it"))
 
 
@@ -223,7 +222,7 @@ def _add_sweep(sweep: argparse.ArgumentParser) -> None:
         "--all", dest="every", action="store_true", help="also what is not overdue yet"
     )
     sweep.add_argument("--run", dest="of_run", metavar="RUN", help="only what this run left")
-    sweep.add_argument("--images", action="store_true", help="also repositories of images")
+    sweep.add_argument("--images", action="store_true", help="also what holds images and builds")
     sweep.add_argument(
         "--dry-run", action="store_true", help="only list, whatever else is asked for"
     )

@@ -42,7 +42,8 @@ def execute(options: Options) -> int:
     sweep = Sweep(access_of(known, os.environ), utc_now)
     choice = Choice(options.of_run, options.every, options.images)
     alive = _alive(settings)
-    found = asyncio.run(sweep.look())
+    missed: list[str] = []
+    found = asyncio.run(sweep.look(lambda problem: missed.append(problem.sentence)))
     verdicts = judge(found, choice, list(alive), utc_now())
     _demand_one_run(choice, verdicts)
     going = [verdict for verdict in verdicts if verdict.goes]
@@ -51,10 +52,10 @@ def execute(options: Options) -> int:
         with outliving_the_terminal():
             outcomes = asyncio.run(_remove(sweep, going, alive, settings))
     if options.format == "json":
-        print(json.dumps(_document(sweep, choice, verdicts, outcomes)))
+        print(json.dumps(_document(sweep, choice, verdicts, outcomes, missed)))
     else:
-        _print(sweep, choice, verdicts, outcomes)
-    left = any(not outcome.proof for outcome in outcomes)
+        _print(sweep, choice, verdicts, outcomes, missed)
+    left = bool(missed) or any(not outcome.proof for outcome in outcomes)
     return ExitCode.CLEANUP_INCOMPLETE if left else ExitCode.DONE
 
 
@@ -137,10 +138,18 @@ def _tell(outcome: Outcome) -> None:
 
 
 def _print(
-    sweep: Sweep, choice: Choice, verdicts: Sequence[Verdict], outcomes: Sequence[Outcome]
+    sweep: Sweep,
+    choice: Choice,
+    verdicts: Sequence[Verdict],
+    outcomes: Sequence[Outcome],
+    missed: Sequence[str],
 ) -> None:
     project = sweep.access.project
+    for sentence in missed:
+        print(f"Not known, and not looked at: {sentence}", file=sys.stderr)
     if not verdicts:
+        if missed:
+            return
         whose = "any run" if choice.run is None else f"run {harmless(choice.run)}"
         print(f"Project {project} has nothing of {whose}.", file=sys.stderr)
         return
@@ -189,7 +198,11 @@ def _command(project: str, choice: Choice) -> str:
 
 
 def _document(
-    sweep: Sweep, choice: Choice, verdicts: Sequence[Verdict], outcomes: Sequence[Outcome]
+    sweep: Sweep,
+    choice: Choice,
+    verdicts: Sequence[Verdict],
+    outcomes: Sequence[Outcome],
+    missed: Sequence[str],
 ) -> dict[str, object]:
     done = {outcome.found: outcome for outcome in outcomes}
     things: list[dict[str, object]] = []
@@ -221,5 +234,6 @@ def _document(
             for outcome in outcomes
             if not outcome.proof
         ],
+        "unasked": list(missed),
         "command": _command(sweep.access.project, choice),
     }

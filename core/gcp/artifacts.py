@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from core.gcp.connection import Google
 
 _SERVICE = "artifactregistry"
+_HOST = "-docker.pkg.dev"
 # After a lost answer; making a repository takes some seconds.
 _PAUSES_S = (10.0, 10.0, 20.0)
 
@@ -48,17 +49,37 @@ class StoredImage:
     uploaded: datetime | None
 
 
-def docker_host(region: str) -> str:
-    """Return the registry of a region."""
-    return f"{region}-docker.pkg.dev"
+@dataclass(frozen=True, slots=True)
+class ImagePlace:
+    """Where an image is in Artifact Registry."""
+
+    region: str
+    project: str
+    repository: str
+    image: str
+    """Within the repository."""
+
+    @property
+    def name(self) -> str:
+        """``HOST/PROJECT/REPOSITORY/IMAGE``, without a tag."""
+        # A project of a domain (example.com:project) is two folders there.
+        project = self.project.replace(":", "/")
+        return f"{self.region}{_HOST}/{project}/{self.repository}/{self.image}"
 
 
-def image_name(project: str, region: str, repository: str, image: str) -> str:
-    """Return ``HOST/PROJECT/REPOSITORY/IMAGE``, without a tag ("Repository and image names",
+def image_place(reference: str) -> ImagePlace | None:
+    """Return where an image is, whether a tag or digest follows its name or not; None: not in
+    Artifact Registry ("Repository and image names",
     cloud.google.com/artifact-registry/docs/docker/names).
     """
-    # A project of a domain (example.com:project) is two folders there.
-    return f"{docker_host(region)}/{project.replace(':', '/')}/{repository}/{image}"
+    host, *folders = reference.partition("@")[0].split("/")
+    if folders and "." in folders[0]:
+        folders = [":".join(folders[:2]), *folders[2:]]
+    if not host.endswith(_HOST) or len(folders) < 3:
+        return None
+    project, repository, *rest = folders
+    image = "/".join([*rest[:-1], rest[-1].partition(":")[0]])
+    return ImagePlace(host.removesuffix(_HOST), project, repository, image)
 
 
 async def find_repository(google: Google, region: str, name: str) -> Repository | None:
@@ -95,6 +116,7 @@ async def create_repository(
     one of the name with others. Whose that is, its labels say.
 
     Raises:
+        ExistsError: Google says so, and shows none of the name.
         CredentialsError, GoogleError: see core.gcp.errors.
     """
     for pause_s in (*_PAUSES_S, None):
@@ -102,7 +124,9 @@ async def create_repository(
             operation = await _create(google, region, name, having)
         except ExistsError:
             found = await find_repository(google, region, name)
-            return found is not None and found.labels == having
+            if found is None:
+                raise
+            return found.labels == having
         except UnavailableError:
             if pause_s is None:
                 raise

@@ -32,6 +32,8 @@ _QUEUE_S = 600
 _TRIES = 6
 # Cloud Build's API is asked for minutes on end: one bad minute must not lose the build.
 _PATIENCE_S = 300.0
+# Of each of the tries to begin it.
+_BEGIN_PATIENCE_S = 30.0
 _TAG = re.compile(r"\w[\w.-]{0,127}")
 _LAST_LINES = 3
 
@@ -104,7 +106,10 @@ class Builds:
             try:
                 # Not tried again blindly: an answer that was lost is a build that runs.
                 operation = await self._call(
-                    "POST", order.region, "", f"building {order.image}", body=body, retry=False
+                    *("POST", order.region, "", f"building {order.image}"),
+                    body=body,
+                    retry=False,
+                    patience_s=_BEGIN_PATIENCE_S,
                 )
             except UnavailableError:
                 await self._google.sleep(2**attempt)
@@ -222,6 +227,7 @@ class Builds:
         *,
         body: dict[str, Any] | None = None,
         retry: bool = True,
+        patience_s: float = _PATIENCE_S,
     ) -> dict[str, Any]:
         path = self._path(region, rest)
         return await self._google.call(
@@ -231,7 +237,7 @@ class Builds:
             body=body,
             asked=asked,
             retry=retry,
-            patience_s=_PATIENCE_S,
+            patience_s=patience_s,
         )
 
     def _path(self, region: str, rest: str) -> str:

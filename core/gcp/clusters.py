@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.gcp import operations
-from core.gcp.cluster_request import autoscaling, cluster_request, pool_request
+from core.gcp.cluster_request import cluster_request, pool_request
 from core.gcp.errors import GoogleError, InvalidError, NotFoundError, UnavailableError
 from core.gcp.operations import OperationSeen
 from core.gcp.specs import ClusterSpec, PoolSpec
@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """What Google lists, and what it leaves out."""
+
+    clusters: tuple[container_v1.Cluster, ...]
+    missing: tuple[str, ...]
+    """Zones that could not be asked: of what is there nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where a cluster's API server is."""
 
@@ -31,8 +40,9 @@ class Endpoint:
 
 
 class Clusters:
-    """The clusters of one project. Every method but :meth:`get`, :meth:`find`, :meth:`pool` and
-    :meth:`operations` returns the name of the operation that it began, to be followed.
+    """The clusters of one project. Every method but :meth:`get`, :meth:`find`, :meth:`listed`,
+    :meth:`pool` and :meth:`operations` returns the name of the operation that it began, to be
+    followed.
 
     Raises (all methods): GoogleError, see its classes; CredentialsError.
     """
@@ -61,12 +71,20 @@ class Clusters:
             UnavailableError: also where Google left locations out: an incomplete list proves
                 nothing.
         """
+        found = await self.listed(labels, location)
+        _complete(found.missing, "clusters")
+        return list(found.clusters)
+
+    async def listed(self, labels: Mapping[str, str | None], location: str = "-") -> Listed:
+        """Return what :meth:`find` does, also where Google left locations out."""
         parent = f"projects/{self._google.project}/locations/{location}"
         answer: container_v1.ListClustersResponse = await self._google.cluster_call(
             "list_clusters", {"parent": parent}, asked="listing the clusters"
         )
-        _complete(answer.missing_zones, "clusters")
-        return [cluster for cluster in answer.clusters if _has(cluster.resource_labels, labels)]
+        return Listed(
+            tuple(each for each in answer.clusters if _has(each.resource_labels, labels)),
+            tuple(harmless(zone) for zone in answer.missing_zones),
+        )
 
     async def pool(self, location: str, cluster: str, name: str) -> container_v1.NodePool | None:
         """Return a pool, whatever state it is in; None: it is not there."""
@@ -115,19 +133,19 @@ class Clusters:
         what = f"resizing node pool {pool} of cluster {cluster} to {nodes}"
         return await self._begin("set_node_pool_size", request, what)
 
-    async def set_autoscaling(self, location: str, cluster: str, pool: str, most_nodes: int) -> str:
-        """Begin to let the autoscaler have between no node and ``most_nodes``; 0 turns it off.
+    async def set_labels(self, cluster: container_v1.Cluster, more: Mapping[str, str]) -> str:
+        """Begin to give a cluster more labels than :meth:`get` has shown of it.
 
         Raises:
             BusyError: see :meth:`wait_idle`.
         """
-        from google.cloud import container_v1
-
-        request = container_v1.SetNodePoolAutoscalingRequest(
-            name=self._pool(location, cluster, pool), autoscaling=autoscaling(most_nodes)
-        )
-        what = f"setting the autoscaling of node pool {pool} of cluster {cluster}"
-        return await self._begin("set_node_pool_autoscaling", request, what)
+        request = {
+            "name": self._cluster(cluster.location, cluster.name),
+            "resource_labels": {**cluster.resource_labels, **more},
+            "label_fingerprint": cluster.label_fingerprint,
+        }
+        what = f"setting the labels of cluster {cluster.name} in {cluster.location}"
+        return await self._begin("set_labels", request, what)
 
     async def delete_pool(self, location: str, cluster: str, pool: str) -> str | None:
         """Begin to delete a pool; None: neither it nor its cluster is there.
@@ -236,10 +254,15 @@ def _has(labels: Mapping[str, str], wanted: Mapping[str, str | None]) -> bool:
     return all(name in labels and value in (None, labels[name]) for name, value in wanted.items())
 
 
+def left_out(missing: Sequence[str], what: str) -> UnavailableError:
+    """Return the error of a list that lacks zones."""
+    zones = ", ".join(harmless(zone) for zone in missing)
+    return UnavailableError(
+        f"Google's list of {what} leaves out {zones}.",
+        "Try again in some minutes; https://status.cloud.google.com says what Google knows of.",
+    )
+
+
 def _complete(missing: Sequence[str], what: str) -> None:
     if missing:
-        zones = ", ".join(harmless(zone) for zone in missing)
-        raise UnavailableError(
-            f"Google's list of {what} leaves out {zones}.",
-            "Try again in some minutes; https://status.cloud.google.com says what Google knows of.",
-        )
+        raise left_out(missing, what)

@@ -79,6 +79,13 @@ class Google:
         return self._tokens.account or self.access.impersonate or "the account in use"
 
     @property
+    def quota_project(self) -> str:
+        """The project that requests name as the one that they count on, for which the account needs
+        ``serviceusage.services.use``; empty: none. Known after the first token.
+        """
+        return self._tokens.quota_project
+
+    @property
     def clusters(self) -> container_v1.ClusterManagerAsyncClient:
         """GKE's own client, for :meth:`cluster_call`; opened when it is first used."""
         if self._clusters is None:
@@ -342,8 +349,8 @@ class Google:
 
     def _headers(self, token: str) -> dict[str, str]:
         headers = {"Authorization": f"Bearer {token}"}
-        if self._tokens.quota_project:
-            headers["X-Goog-User-Project"] = self._tokens.quota_project
+        if self.quota_project:
+            headers["X-Goog-User-Project"] = self.quota_project
         return headers
 
     def _about(self, service: str, what: str) -> Asked:

@@ -58,14 +58,6 @@ def resize_pool(project: str, location: str, cluster: str, pool: str, nodes: int
     )
 
 
-def set_autoscaling(
-    project: str, location: str, cluster: str, pool: str, most_nodes: int
-) -> Command:
-    """Let the autoscaler have between no node and ``most_nodes``; 0 turns it off."""
-    command = ("gcloud", "container", "node-pools", "update", pool, "--cluster", cluster)
-    return (*command, *_where(project, location), *_autoscaling(most_nodes, off=True))
-
-
 def delete_pool(project: str, location: str, cluster: str, pool: str) -> Command:
     """Delete a pool with its nodes."""
     command = ("gcloud", "container", "node-pools", "delete", pool, "--cluster", cluster)
@@ -76,20 +68,6 @@ def delete_cluster(project: str, location: str, cluster: str) -> Command:
     """Delete a cluster with its pools."""
     command = ("gcloud", "container", "clusters", "delete", cluster)
     return (*command, *_where(project, location), "--quiet")
-
-
-def describe_cluster(project: str, location: str, cluster: str) -> Command:
-    """Show a cluster."""
-    return (
-        *("gcloud", "container", "clusters", "describe", cluster),
-        *_where(project, location),
-    )
-
-
-def describe_pool(project: str, location: str, cluster: str, pool: str) -> Command:
-    """Show a pool."""
-    command = ("gcloud", "container", "node-pools", "describe", pool, "--cluster", cluster)
-    return (*command, *_where(project, location))
 
 
 def list_clusters(project: str, labels: Mapping[str, str | None]) -> Command:
@@ -105,15 +83,6 @@ def describe_operation(project: str, location: str, operation: str) -> Command:
     return (
         *("gcloud", "container", "operations", "describe", operation),
         *_where(project, location),
-    )
-
-
-def list_operations(project: str, location: str, cluster: str) -> Command:
-    """List the operations at work on a cluster."""
-    return (
-        *("gcloud", "container", "operations", "list"),
-        *_where(project, location),
-        *("--filter", f"targetLink~/clusters/{cluster}(/|$) AND status!=DONE"),
     )
 
 
@@ -176,6 +145,22 @@ def build_image(project: str, folder: str, reference: str) -> Command:
     return ("gcloud", "builds", "submit", folder, "--tag", reference, "--project", project)
 
 
+def cancel_builds(project: str, region: str, tag: str) -> str:
+    """Return the line for a shell that ends the builds at work with a tag: their ids are known
+    only once they are.
+    """
+    where = ("--project", project, "--region", region)
+    which = ("--ongoing", "--filter", f"tags={tag}", "--format", "value(id)")
+    listing = shown(("gcloud", "builds", "list", *where, *which))
+    return f"{listing} | xargs --no-run-if-empty {shown(('gcloud', 'builds', 'cancel', *where))}"
+
+
+def delete_bucket(project: str, bucket: str) -> Command:
+    """Delete a bucket with all that is in it."""
+    address = f"gs://{bucket}"
+    return ("gcloud", "storage", "rm", "--recursive", address, "--project", project, "--quiet")
+
+
 def enable_api(project: str, service: str) -> Command:
     """Enable an API (``container.googleapis.com``)."""
     return ("gcloud", "services", "enable", service, "--project", project)
@@ -211,9 +196,9 @@ def _pool_options(spec: PoolSpec) -> Command:
     return tuple(options)
 
 
-def _autoscaling(most_nodes: int, *, off: bool = False) -> Command:
+def _autoscaling(most_nodes: int) -> Command:
     if most_nodes <= 0:
-        return ("--no-enable-autoscaling",) if off else ()
+        return ()
     most = ("--min-nodes", "0", "--max-nodes", str(most_nodes))
     return ("--enable-autoscaling", *most, "--location-policy", "ANY")
 

@@ -135,12 +135,5 @@ async def service_account_exists(google: Google, email: str) -> bool:
     return answer.get("disabled") is not True
 
 
-def default_service_account(number: str) -> str:
-    """Return the e-mail of the account that nodes have where none is named: Compute Engine's, by
-    the project's number.
-    """
-    return f"{number}-compute@developer.gserviceaccount.com"
-
-
 def _segment(name: str) -> str:
     return quote(name, safe="")

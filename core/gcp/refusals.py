@@ -24,7 +24,7 @@ from core.gcp.errors import (
     OperationError,
     UnavailableError,
 )
-from core.gcp.roles import role_with
+from core.gcp.roles import member_of, role_with
 from core.gcp.said import Said
 from core.gcp.shortages import shortage
 
@@ -237,16 +237,9 @@ def _denied(said: Said, asked: Asked) -> DeniedError:
             f"{who} is not allowed {asked.what}: {said.message}.",
             f"Have the role that allows it granted in project {asked.project}.",
         )
-    member = _member(asked.account)
+    member = member_of(asked.account)
     return DeniedError(
         f"{who} lacks the permission {permission} for {asked.what} in project {asked.project}.",
         f"Have it granted: gcloud projects add-iam-policy-binding {asked.project} "
         f"--member {member} --role {role_with(permission)}.",
     )
-
-
-def _member(account: str) -> str:
-    if "@" not in account:
-        return "user:E-MAIL"
-    kind = "serviceAccount" if account.endswith(".gserviceaccount.com") else "user"
-    return f"{kind}:{account}"

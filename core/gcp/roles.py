@@ -10,12 +10,14 @@ _ROLES = (
     ("iam.serviceAccounts.actAs", "roles/iam.serviceAccountUser"),
     ("iam.serviceAccounts.getAccessToken", "roles/iam.serviceAccountTokenCreator"),
     ("iam.serviceAccounts.", "roles/iam.serviceAccountViewer"),
+    ("container.clusters.connect", "roles/container.developer"),
     ("container.clusters.get", "roles/container.viewer"),
     ("container.clusters.list", "roles/container.viewer"),
     ("container.clusters.", "roles/container.admin"),
     ("container.operations.", "roles/container.viewer"),
     ("container.", "roles/container.developer"),
-    ("compute.disks.delete", "roles/compute.storageAdmin"),
+    ("compute.disks.delete", "roles/compute.instanceAdmin.v1"),
+    ("compute.instances.delete", "roles/compute.instanceAdmin.v1"),
     ("compute.disks.", "roles/compute.viewer"),
     ("compute.addresses.delete", "roles/compute.networkAdmin"),
     ("compute.globalAddresses.delete", "roles/compute.networkAdmin"),
@@ -26,6 +28,7 @@ _ROLES = (
     ("artifactregistry.repositories.create", "roles/artifactregistry.admin"),
     ("artifactregistry.repositories.delete", "roles/artifactregistry.admin"),
     ("artifactregistry.repositories.uploadArtifacts", "roles/artifactregistry.writer"),
+    ("artifactregistry.versions.delete", "roles/artifactregistry.repoAdmin"),
     ("artifactregistry.repositories.deleteArtifacts", "roles/artifactregistry.repoAdmin"),
     ("artifactregistry.", "roles/artifactregistry.reader"),
     ("cloudbuild.", "roles/cloudbuild.builds.editor"),
@@ -36,6 +39,14 @@ _ROLES = (
     ("billing.", "roles/billing.viewer"),
     ("resourcemanager.projects.", "roles/browser"),
 )
+
+
+def member_of(account: str) -> str:
+    """Return an account as IAM names a member; what to put there where it is not known."""
+    if "@" not in account:
+        return "user:E-MAIL"
+    kind = "serviceAccount" if account.endswith(".gserviceaccount.com") else "user"
+    return f"{kind}:{account}"
 
 
 def role_with(permission: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,7 +15,26 @@ OWNER_LABEL = "gpubench-owner"
 KEEP_LABEL = "gpubench-keep"
 """``yes``: its run meant it to stay, and later runs of the same owner may use it."""
 
+_LONGEST_LABEL = 63
+
 DriverVersion = Literal["default", "latest", "disabled"]
+
+
+def label_value(text: str) -> str:
+    """Return a text as the value of a label: in lower case where that can be one, else its
+    beginning and hash. What is one already stays as it is.
+
+    https://cloud.google.com/resource-manager/docs/labels-overview#requirements
+    """
+    plain = label_beginning(text)
+    if plain == text.lower() and len(plain) <= _LONGEST_LABEL:
+        return plain
+    return f"{plain[:54].strip('-_')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def label_beginning(text: str) -> str:
+    """Return how the value begins of the label of every short text that begins so."""
+    return re.sub(r"[^a-z0-9_-]", "-", text.lower())
 
 
 @dataclass(frozen=True, slots=True)

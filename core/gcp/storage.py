@@ -31,6 +31,32 @@ class Bucket:
     exists: bool
 
 
+@dataclass(frozen=True, slots=True)
+class OwnBucket:
+    """A bucket of the project."""
+
+    name: str
+    location: str
+    """A region, ``us`` or ``eu``."""
+    labels: Mapping[str, str]
+
+
+async def buckets(google: Google) -> tuple[OwnBucket, ...]:
+    """Return the project's buckets.
+
+    Raises:
+        CredentialsError, GoogleError: see core.gcp.errors.
+    """
+    query = {"project": google.project, "fields": "nextPageToken,items(name,location,labels)"}
+    found = await google.pages(
+        "storage", "/storage/v1/b", "items", query=query, asked="listing the buckets"
+    )
+    return tuple(
+        OwnBucket(text(item, "name"), text(item, "location").lower(), read_labels(item))
+        for item in found
+    )
+
+
 async def choose_bucket(google: Google, project_number: str) -> Bucket:
     """Return the bucket for builds: gcloud's own where the project has it or may make it, else one
     with the project's number in its name.

@@ -57,6 +57,11 @@ Raises ProblemError: there is no address, or no credentials.
 """
 
 
+def load_client() -> None:
+    """Import the client and its models, a second's work, where there is time for it."""
+    from kubernetes.aio.client import V1Job, V1Pod  # noqa: F401
+
+
 class Cluster:
     """An open connection; use it as an async context manager. ``login`` takes the place of the
     kubeconfig where there is none.

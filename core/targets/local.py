@@ -126,6 +126,19 @@ def check_disk(folder: Path) -> StageChecked:
     )
 
 
+def check_latest(latest: Path) -> StageChecked:
+    """Return whether ``publish`` will be able to make the leg's folder lead to a run's."""
+    is_free = os.path.islink(latest) or not os.path.lexists(latest)
+    return StageChecked(
+        name="results folder",
+        passed=is_free,
+        detail=f"{latest} is in the way: it is not a link that this program made"
+        if not is_free
+        else f"{latest} will lead to the results",
+        remedy="" if is_free else "Move it away, or choose another leg or --name-suffix.",
+    )
+
+
 def _check_files(context: StageContext) -> StageChecked:
     plan = context.plan
     missing = []

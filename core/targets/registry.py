@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -90,7 +93,27 @@ def resumable(run: Run) -> bool:
     return run.target in ("kubernetes", "gke")
 
 
-def workplace_of(journal: Journal, run: Run) -> Deployment:
+@dataclass(frozen=True)
+class Workplace:
+    """Where a run's Job is. An async context manager: it closes what its cluster was found with."""
+
+    deployment: Deployment
+    holder: AbstractAsyncContextManager[Any] = field(default_factory=nullcontext)
+
+    async def __aenter__(self) -> Deployment:
+        await self.holder.__aenter__()
+        return self.deployment
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.holder.__aexit__(kind, error, trace)
+
+
+def workplace_of(journal: Journal, run: Run) -> Workplace:
     """Return where a run's Job is, to look at it or to fetch from it.
 
     Raises:
@@ -102,9 +125,10 @@ def workplace_of(journal: Journal, run: Run) -> Deployment:
 
     settings = settings_of_run(journal, run)
     if run.target == "kubernetes":
-        return Deployment(settings, access_of(settings, os.environ))
+        return Workplace(Deployment(settings, access_of(settings, os.environ)))
     if run.target == "gke":
-        return _gke_deployment(settings, journal, run).kube
+        deployment = _gke_deployment(settings, journal, run)
+        return Workplace(deployment.kube, deployment)
     raise InputError(
         f"Run {run.id} is one of target {run.target}: no cluster knows of it.",
         "show, logs and machine tell about it; its results are in its folder.",

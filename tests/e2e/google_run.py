@@ -133,7 +133,7 @@ class GoogleUser:
         # In the home, so that it is looked through with everything else.
         with (self.home / f"stderr-{self._errors}").open("wb") as errors:
             process = await asyncio.create_subprocess_exec(
-                *(GPUBENCH, "--no-ui", *arguments),
+                *(str(GPUBENCH), "--no-ui", *arguments),
                 cwd=self.home,
                 env=environment,
                 stdin=asyncio.subprocess.DEVNULL,

@@ -56,9 +56,17 @@ _CI_OWN_S = 10.0
 _CI_GPU = 1.6
 _CI_TOTAL = 0.02
 
-# The start is short, the benchmark does not end by itself, and the teardown is Google's own.
+# The start is short and the benchmark does not end by itself. The deletions are somewhat shorter
+# than Google's: what this program itself takes for a teardown counts 36 times here.
 _LONG_BENCHMARK = Durations(
-    control_plane=60, system_nodes=12, node_boot=10, driver=26, build=48, benchmark=3000
+    control_plane=60,
+    system_nodes=12,
+    node_boot=10,
+    driver=26,
+    build=48,
+    benchmark=3000,
+    pool_delete=60,
+    cluster_delete=100,
 )
 
 _QUICK = Durations(
@@ -142,7 +150,9 @@ async def test_the_session_is_quicker_and_cheaper_than_one_step_after_the_other(
         assert ours.gpu_seconds <= _CI_GPU * needed_gpu_seconds(times, ours.collection_s)
         assert ours.gpu_seconds < plain.gpu_seconds
         assert ours.usd < plain.usd
-        assert one.view().cost.spent_usd == pytest.approx(ours.usd, rel=_CI_TOTAL)
+        cost = one.view().cost
+        assert cost is not None
+        assert cost.spent_usd == pytest.approx(ours.usd, rel=_CI_TOTAL)
         assert one.world.ledger.is_empty()
         assert one.world.ledger.doubles() == []
         # What makes it so, on whatever machine: the build beside the creation, a GPU only once
@@ -209,8 +219,9 @@ async def test_budget_and_deadline_hold_with_the_teardown_and_with_nobody_there(
         world = first.world
         (second,) = beside(first, 1)
         first.create(budget=0.145)
-        second.create(name_suffix="second", deadline_minutes=18)
-        assert await asyncio.gather(first.do("run"), second.do("run")) == [1, 1]
+        second.create(name_suffix="second", deadline_minutes=20)
+        codes = await asyncio.gather(first.do("run"), second.do("run"))
+        assert list(codes) == [1, 1]
         assert world.ledger.is_empty()
         end = finished(first)
         assert end.state is RunState.FAILED
@@ -225,5 +236,5 @@ async def test_budget_and_deadline_hold_with_the_teardown_and_with_nobody_there(
             for entry in world.ledger.entries
             if entry.labels.get(RUN_LABEL) == second.run_id
         )
-        deadline = second.events()[0].time.timestamp() + 18 * 60
+        deadline = second.events()[0].time.timestamp() + 20 * 60
         assert datetime.fromtimestamp(gone, UTC) <= datetime.fromtimestamp(deadline, UTC)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -85,6 +87,11 @@ class GkeCluster:
         return dict(self.message.resource_labels)
 
 
+def fingerprint(cluster: GkeCluster) -> str:
+    """Of a cluster's labels as they are."""
+    return hashlib.sha256(repr(sorted(cluster.labels.items())).encode()).hexdigest()[:8]
+
+
 class Gke:
     """All clusters of one project."""
 
@@ -106,6 +113,8 @@ class Gke:
         self.ledger = ledger
         self.fleet = fleet
         self.gate = gate
+        self.unlisted: set[str] = set()
+        """Zones that lists of clusters leave out, and say so."""
         self._start_kube = start_kube
         self.clusters: dict[tuple[str, str], GkeCluster] = {}
         self.operations: dict[str, Work] = {}
@@ -170,6 +179,7 @@ class Gke:
         Raises: Refusal.
         """
         config = pool.config
+        self.admit_labels(config.resource_labels)
         machine = config.machine_type or "e2-medium"
         zones = list(pool.locations) or self.capacity.zones_of(location)
         if machine not in MACHINES:
@@ -207,6 +217,16 @@ class Gke:
                 f"{self.project}.",
             )
         return shape, zones
+
+    def admit_labels(self, labels: Mapping[str, str]) -> None:
+        """Raises: Refusal, as for
+        https://cloud.google.com/resource-manager/docs/labels-overview#requirements.
+        """
+        for key, value in labels.items():
+            if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", key):
+                raise Refusal("INVALID_ARGUMENT", f'Label key "{key}" is not valid.')
+            if not re.fullmatch(r"[a-z0-9_-]{0,63}", value):
+                raise Refusal("INVALID_ARGUMENT", f'Value "{value}" of label "{key}" is not valid.')
 
     def new_cluster(self, location: str, message: types.Cluster) -> GkeCluster:
         """Write a cluster down and begin to bill it."""
@@ -288,6 +308,7 @@ class Gke:
 
         message = types.Cluster(cluster.message)
         message.node_pools = [self.told_pool(pool) for pool in cluster.pools.values()]
+        message.label_fingerprint = fingerprint(cluster)
         message.current_node_count = sum(len(pool.instances) for pool in cluster.pools.values())
         if cluster.kube is not None:
             message.endpoint = cluster.kube.endpoint

@@ -9,7 +9,7 @@ import grpc
 from google.cloud.container_v1 import types
 from google.protobuf import empty_pb2
 
-from tests.google.clusters import VERSION, Gke
+from tests.google.clusters import VERSION, Gke, fingerprint
 from tests.google.doings import Doings
 from tests.google.faults import CutError
 from tests.google.operations import Kind, Work
@@ -96,7 +96,9 @@ class ContainerService:
             for (where, _), cluster in sorted(self._gke.clusters.items())
             if location in ("-", where)
         ]
-        return types.ListClustersResponse(clusters=found)
+        missing = [zone for zone in sorted(self._gke.unlisted) if location in ("-", zone)]
+        found = [each for each in found if each.location not in missing]
+        return types.ListClustersResponse(clusters=found, missing_zones=missing)
 
     def _get(self, request: Any) -> Any:
         return self._gke.told(self._gke.find(*self._parts(request.name, 2)))
@@ -111,6 +113,9 @@ class ContainerService:
 
     def _set_labels(self, request: Any) -> Any:
         cluster = self._gke.find(*self._parts(request.name, 2))
+        self._gke.admit_labels(request.resource_labels)
+        if request.label_fingerprint != fingerprint(cluster):
+            raise Refusal("INVALID_ARGUMENT", "Labels could not be set: fingerprint mismatch.")
         work = self._doings.change(cluster, Kind.SET_LABELS)
         cluster.message.resource_labels = dict(request.resource_labels)
         cluster.billed.labels = dict(request.resource_labels)

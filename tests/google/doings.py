@@ -42,6 +42,7 @@ class Doings:
                     name="default-pool", initial_node_count=count, config=message.node_config
                 )
             ]
+        gke.admit_labels(message.resource_labels)
         admitted = [gke.admit_pool(location, pool) for pool in pools]
         message = types.Cluster(message)
         message.node_pools = []

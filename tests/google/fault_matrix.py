@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from core.run.cost_events import BillingEnded
 from core.run.events import Left, RunState, Stage, StageFailed
 from core.run.log import LOG_FILE
 from core.run.view import RunView
@@ -39,7 +40,7 @@ from tests.google.ledger import Billed
 
 _CHUNK = 6
 _FAULT = "fault of this program"
-_GOES_WITH = {"instance", "disk", "pool", "cluster"}
+_NOT_MET = "the fault was not met"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ async def judged(one: Session, point: Point) -> Outcome:
     status = await play(one, scene, point)
     minutes = (one.world.clock.now() - virtual) / 60
     met = sum(fault.met for fault in one.world.faults.ordered)
-    wrong = [] if met else ["the fault was not met"]
+    wrong = [] if met else [_NOT_MET]
     view = one.view()
     wrong += wrong_ending(one, view, status, scene.codes)
     left = view.torn_down.left if view.torn_down else ()
@@ -112,6 +113,9 @@ def wrong_ending(one: Session, view: RunView, status: int, good: Sequence[int] =
         at = max(text.find(_FAULT), text.find("watches over the run failed"))
         if at >= 0:
             wrong.append(f"a fault: {text[max(0, at - 200) : at + 300]}")
+    ended = sum(isinstance(event.record, BillingEnded) for event in one.events())
+    if (told := texts[-2].count("is billed no longer")) != ended:
+        wrong.append(f"{ended} ends of billing, told {told} times")
     if "Traceback" in texts[-1]:
         wrong.append(texts[-1][-500:])
     return wrong
@@ -121,11 +125,17 @@ def wrong_left(one: Session, left: Sequence[Left]) -> list[str]:
     """Say where what is named as left and what the ledger has are not the same."""
     standing = one.world.ledger.standing()
     wrong = [
-        f"not named: {entry}" for entry in standing if not any(_is(each, entry) for each in left)
+        f"not named: {entry}"
+        for entry in standing
+        if not any(_names(each, entry, standing) for each in left)
     ]
+    if any(not build.is_over for build in one.world.builds.builds.values()):
+        wrong += (
+            [] if any(each.kind == "build" for each in left) else ["a build goes on, not named"]
+        )
     images = [entry for entry in one.world.ledger.standing(apart=True) if entry.kind == "image"]
     for each in left:
-        known = any(_is(each, entry) for entry in (*standing, *images))
+        known = any(_names(each, entry, standing) for entry in (*standing, *images))
         unknowable = "It is still there" not in each.reason
         if not known and not unknowable:
             wrong.append(f"named, and gone: {each}")
@@ -134,18 +144,17 @@ def wrong_left(one: Session, left: Sequence[Left]) -> list[str]:
     return wrong
 
 
-def _is(left: Left, entry: Billed) -> bool:
+def _names(left: Left, entry: Billed, standing: Sequence[Billed]) -> bool:
     """Return whether something that is left is an entry of the ledger, or takes it along."""
     if left.kind == "node pool":
         cluster, _, pool = left.name.partition("/")
-        marks = (
-            entry.labels.get("goog-k8s-node-pool-name"),
-            entry.labels.get("goog-k8s-cluster-name"),
-        )
+        names = ("goog-k8s-node-pool-name", "goog-k8s-cluster-name")
+        marks = tuple(entry.labels.get(name) for name in names)
         return entry.name in (pool, f"{cluster}/{pool}") or marks == (pool, cluster)
     if left.kind == "cluster":
-        # What it holds goes with it.
-        return entry.kind in ("cluster", "pool", "instance", "disk", "forwarding rule", "address")
+        # What it holds goes with it. What it has left behind is named by itself.
+        stands = any((each.kind, each.name) == (left.kind, left.name) for each in standing)
+        return stands or f"{entry.kind} {entry.name}" in left.reason
     return left.kind == entry.kind and (entry.name in left.name or left.name in entry.name)
 
 
@@ -155,10 +164,19 @@ def _ending(view: RunView, status: int, left: Sequence[Left]) -> str:
     return f"{status} {view.state}{sentence}{names}"
 
 
-async def _played(zygote: Zygote, folder: Path, point: Point) -> Outcome:
+async def played(zygote: Zygote, folder: Path, point: Point, speed: float = SPEED) -> Outcome:
+    """Play a point in a stand-in of its own; once more where its fault was not met."""
+    outcome = await _played(zygote, folder / "first", point, speed)
+    if outcome.wrong != (_NOT_MET,):
+        return outcome
+    # On a busy machine preflight may find that Google takes too long.
+    return await _played(zygote, folder / "second", point, speed)
+
+
+async def _played(zygote: Zygote, folder: Path, point: Point, speed: float) -> Outcome:
     try:
         build_s = SCENES[point.scene].build_s
-        async with session(zygote, folder, speed=SPEED, build_s=build_s) as one:
+        async with session(zygote, folder, speed=speed, build_s=build_s) as one:
             try:
                 return await judged(one, point)
             except Exception as error:
@@ -176,7 +194,7 @@ async def _play_all(some: Sequence[Point]) -> list[Outcome]:
     try:
         async with Zygote() as zygote:
             for number, point in enumerate(some):
-                outcome = await _played(zygote, base / str(number), point)
+                outcome = await played(zygote, base / str(number), point)
                 outcomes.append(outcome)
                 minutes, seconds = outcome.minutes, outcome.seconds
                 told = [f"{point} ({minutes:.0f} min, {seconds:.0f} s): {outcome.ending}"]

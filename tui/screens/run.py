@@ -91,7 +91,12 @@ class RunScreen(Page):
         self.state_changed()
         if self.app.size.width < NARROW:
             # The log, which has the focus elsewhere, is behind a tab.
-            self.call_after_refresh(self._activate, "stages")
+            self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        # Who was quicker has chosen a pane already.
+        if self.query_one(Tabs).active == "tab-stages":
+            self._activate("stages")
 
     def on_screen_resume(self) -> None:
         """Follow this run again, wherever one has been meanwhile."""

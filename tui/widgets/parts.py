@@ -21,17 +21,25 @@ _MOST_LINES = 6
 _INDENT = 2
 # What is wrong, or waits for something, before what is at work, and that before what is done.
 _RANKS = {"failed": 0, "waiting": 1, "working": 2, "ready": 4, "gone": 5}
-# A layer waits for no more than its turn, and where a place had nothing another is tried now.
+# A layer waits for no more than its turn.
 _RANK_OF_TURN = 3
 _LINES_OF_ATTEMPT = 3
+_LEAST_LINES = 3
 
 
 def part_lines(parts: Sequence[PartChanged], width: int, room: int) -> list[Content]:
     """Return the parts as lines of at most ``width`` cells, about ``room`` lines in all.
 
     Where they do not fit, those at work stay, in the order in which they were, and the rest is
-    counted.
+    counted; but what was tried, and why that was in vain, is always told.
     """
+    tried = [part for part in parts if part.kind == "attempt"]
+    lines = [line for part in tried for line in _drawn(part, _Columns([], width), width)]
+    others = [part for part in parts if part.kind != "attempt"]
+    return [*lines, *_fitting(others, width, max(_LEAST_LINES, room - len(lines)))]
+
+
+def _fitting(parts: Sequence[PartChanged], width: int, room: int) -> list[Content]:
     columns = _Columns(parts, width)
     drawn = [_drawn(part, columns, width) for part in parts]
     if sum(map(len, drawn)) <= room:
@@ -51,7 +59,7 @@ def part_lines(parts: Sequence[PartChanged], width: int, room: int) -> list[Cont
 
 
 def _rank(part: PartChanged) -> int:
-    turn = (part.kind, part.state) in (("layer", "waiting"), ("attempt", "failed"))
+    turn = part.kind == "layer" and part.state == "waiting"
     return _RANK_OF_TURN if turn else _RANKS[part.state]
 
 

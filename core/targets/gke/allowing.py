@@ -5,62 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.gcp import artifacts, gcloud, projects, storage
+from core.gcp.artifacts import ImagePlace
 from core.gcp.errors import (
     CredentialsError,
     GoogleError,
     NoProjectError,
     NotFoundError,
 )
-from core.gcp.roles import role_with
+from core.gcp.roles import member_of, role_with
 from core.run.events import StageChecked
 from core.targets.gke.deployment import GkeDeployment
-
-_REGISTRY = "-docker.pkg.dev"
-_NEEDED = (
-    "container.clusters.create",
-    "container.clusters.delete",
-    "container.clusters.get",
-    "container.clusters.list",
-    "container.clusters.update",
-    "container.jobs.create",
-    "container.jobs.delete",
-    "container.jobs.get",
-    "container.operations.get",
-    "container.operations.list",
-    "container.pods.exec",
-    "container.pods.get",
-    "container.pods.getLogs",
-    "container.pods.list",
-    "compute.acceleratorTypes.list",
-    "compute.addresses.list",
-    "compute.disks.delete",
-    "compute.disks.list",
-    "compute.forwardingRules.list",
-    "compute.instanceGroupManagers.get",
-    "compute.instances.list",
-    "compute.machineTypes.get",
-    "compute.machineTypes.list",
-    "compute.projects.get",
-    "compute.regions.get",
-    "compute.zones.list",
-)
-# Needed only where a cluster has left something behind, or granted on one resource as a rule.
-_USEFUL = (
-    "compute.addresses.delete",
-    "compute.forwardingRules.delete",
-    "iam.serviceAccounts.actAs",
-)
-_TO_PUSH = (
-    "artifactregistry.repositories.downloadArtifacts",
-    "artifactregistry.repositories.get",
-    "artifactregistry.repositories.uploadArtifacts",
-)
-_TO_BUILD = (
-    "cloudbuild.builds.create",
-    "cloudbuild.builds.get",
-    "storage.objects.create",
-    "storage.objects.get",
-)
+from core.targets.gke.permitting import wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +24,8 @@ class Means:
 
     in_cloud: bool
     """By Cloud Build, as no engine is there."""
-    registry: str
-    """``REGION/PROJECT/REPOSITORY`` of Artifact Registry; empty: the image is elsewhere."""
+    registry: ImagePlace | None
+    """In Artifact Registry; None: the image is elsewhere."""
 
     @property
     def apis(self) -> tuple[str, ...]:
@@ -79,15 +34,6 @@ class Means:
         names += ["artifactregistry"] if self.registry else []
         names += ["cloudbuild", "storage"] if self.in_cloud else []
         return tuple(f"{name}.googleapis.com" for name in names)
-
-
-def registry_of(image: str) -> str:
-    """Return ``REGION/PROJECT/REPOSITORY`` of an image in Artifact Registry, else nothing."""
-    host, _, rest = image.partition("/")
-    if not host.endswith(_REGISTRY) or rest.count("/") < 2:
-        return ""
-    project, repository = rest.split("/")[:2]
-    return f"{host.removesuffix(_REGISTRY)}/{project}/{repository}"
 
 
 async def check_credentials(deployment: GkeDeployment) -> StageChecked:
@@ -182,42 +128,43 @@ async def check_apis(deployment: GkeDeployment, means: Means) -> list[StageCheck
 async def check_permissions(deployment: GkeDeployment, means: Means) -> list[StageChecked]:
     """Look for each permission that is needed."""
     google = deployment.google()
-    needed, useful = list(_NEEDED), list(_USEFUL)
-    if means.registry:
-        own = means.registry.split("/")[1] == deployment.project
-        # Granted on the repository alone they are not seen here.
-        useful += [*_TO_PUSH, *(["artifactregistry.repositories.create"] if own else [])]
-    if means.in_cloud:
-        needed += _TO_BUILD
+    asked = wanted(
+        deployment.settings,
+        deployment.project,
+        means.registry,
+        in_cloud=means.in_cloud,
+        counted_on=google.quota_project,
+    )
+    names = (*asked.needed, *asked.useful)
     try:
-        held = await projects.held(google, [*needed, *useful])
+        held = await projects.held(google, names)
     except GoogleError as problem:
         return [unasked("permissions", problem)]
-    if held.issuperset([*needed, *useful]):
+    if held.issuperset(names):
         return [StageChecked(name="permissions", passed=True, detail="all that are needed")]
     return [
         StageChecked(
             name="permission",
             passed=False,
             detail=f"{google.account} lacks {each} in project {deployment.project}"
-            + ("" if each in needed else ", unless it is granted elsewhere"),
+            + asked.useful.get(each, ""),
             remedy=f"Have {role_with(each)} granted: "
             + gcloud.shown(
                 (
                     *("gcloud", "projects", "add-iam-policy-binding", deployment.project),
-                    *("--member", _member(google.account), "--role", role_with(each)),
+                    *("--member", member_of(google.account), "--role", role_with(each)),
                 )
             ),
-            required=each in needed,
+            required=each not in asked.useful,
         )
-        for each in (*needed, *useful)
+        for each in names
         if each not in held
     ]
 
 
-async def check_repository(deployment: GkeDeployment, means: Means) -> list[StageChecked]:
+async def check_repository(deployment: GkeDeployment, place: ImagePlace) -> list[StageChecked]:
     """Look where the image goes."""
-    region, project, name = means.registry.split("/")
+    region, project, name = place.region, place.project, place.repository
     if project != deployment.project:
         return [
             StageChecked(
@@ -239,9 +186,22 @@ async def check_repository(deployment: GkeDeployment, means: Means) -> list[Stag
 
 
 async def check_cloud_build(deployment: GkeDeployment, number: str) -> list[StageChecked]:
-    """Look whether Cloud Build has a place for the image's source."""
+    """Look whether Cloud Build has a place for the image's source. ``number`` is the project's;
+    empty: it could not be asked.
+    """
+    if not number:
+        api = gcloud.enable_api(deployment.project, "cloudresourcemanager.googleapis.com")
+        return [
+            StageChecked(
+                name="Cloud Build",
+                passed=False,
+                detail="it is to build the image, and the project's number, which it needs for "
+                "that, could not be asked",
+                remedy=f"Run {gcloud.shown(api)}, or start a container engine here.",
+            )
+        ]
     bucket = await storage.choose_bucket(deployment.google(), number)
-    state = "is there" if bucket.exists else "will be created"
+    state = "is there" if bucket.exists else "will be created, and stays"
     return [
         StageChecked(
             name="Cloud Build", passed=True, detail=f"source in {bucket.name}, which {state}"
@@ -275,10 +235,3 @@ def unasked(name: str, problem: GoogleError) -> StageChecked:
         remedy=problem.remedy,
         required=False,
     )
-
-
-def _member(account: str) -> str:
-    if "@" not in account:
-        return "MEMBER"
-    kind = "serviceAccount" if account.endswith("gserviceaccount.com") else "user"
-    return f"{kind}:{account}"

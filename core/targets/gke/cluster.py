@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from core.errors import StageError
 from core.gcp.errors import QuotaError, StockoutError
+from core.kube.cluster import load_client
 from core.run.events import PartChanged, Stage
 from core.run.pipeline import StageContext
 from core.targets.gke.clearing import clear
@@ -38,7 +39,10 @@ class Cluster:
         while True:
             try:
                 async with asyncio.timeout(self.limit_s):
+                    # Later it would be loaded while a GPU node is billed.
+                    loading = asyncio.create_task(asyncio.to_thread(load_client))
                     await Creating(deployment, context).cluster()
+                    await loading
             except TimeoutError as error:
                 raise StageError(
                     f"Cluster {deployment.cluster} did not run within {self.limit_s / 60:.0f} "

@@ -6,6 +6,8 @@ labels: this run's own is taken up where it stands, another's is used only where
 
 from __future__ import annotations
 
+import asyncio
+import re
 import shlex
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 CLUSTER = "cluster"
 POOL = "node pool"
 _TRIES = 20
+_POOL_S = 45 * 60.0
 
 
 @dataclass
@@ -43,6 +46,7 @@ class Creating:
 
     deployment: GkeDeployment
     context: StageContext
+    pool_limit_s: float = _POOL_S
 
     @property
     def clusters(self) -> Clusters:
@@ -78,9 +82,20 @@ class Creating:
         """Return when the cluster has the run's pool of GPU nodes; it may be empty.
 
         Raises:
-            StageError: another's has its name.
+            StageError: another's has its name, or it was not there in time.
             GoogleError: it could not be created.
         """
+        try:
+            async with asyncio.timeout(self.pool_limit_s):
+                await self._have_pool()
+        except TimeoutError as error:
+            raise StageError(
+                f"Cluster {self.deployment.cluster} had no node pool {self.deployment.pool} within "
+                f"{self.pool_limit_s / 60:.0f} minutes.",
+                "Google's status page may say why; try another zone.",
+            ) from error
+
+    async def _have_pool(self) -> None:
         deployment = self.deployment
         where = (deployment.location, deployment.cluster)
         name = deployment.pool
@@ -102,7 +117,10 @@ class Creating:
             await self.clusters.create(spec)
         except ExistsError:
             # Of an own first try, whose answer was lost, or another's that was quicker.
-            return await self.clusters.get(deployment.location, deployment.cluster)
+            found = await self.clusters.get(deployment.location, deployment.cluster)
+            if found is None:
+                raise
+            return found
         return None
 
     def _intend_cluster(self) -> None:
@@ -144,9 +162,15 @@ class Creating:
         """Follow what works on the cluster until it runs."""
         deployment = self.deployment
         where = (deployment.location, deployment.cluster)
-        async for seen in self._at_work():
-            self._tell(CLUSTER, deployment.cluster, seen)
         found = await self.clusters.get(*where)
+        if found is None or self._is_ours(found):
+            async for seen in self._at_work():
+                self._tell(CLUSTER, deployment.cluster, seen)
+            found = await self.clusters.get(*where)
+        elif found.status.name == "PROVISIONING":
+            # What becomes of others' work on their cluster is their affair.
+            await self.clusters.wait_idle(*where)
+            found = await self.clusters.get(*where)
         if found is None:
             raise NotFoundError(
                 f"Cluster {deployment.cluster} in {deployment.place} is gone.",
@@ -157,7 +181,7 @@ class Creating:
             raise GoogleError(
                 f"Cluster {deployment.cluster} in {deployment.place} is {status.lower()}: "
                 f"{harmless(found.status_message) or 'Google does not say why'}.",
-                "gpubench-tui --no-ui teardown removes it.",
+                f"gpubench-tui --no-ui teardown {self.context.run_id} removes it.",
             )
         if self._is_ours(found):
             self._created(CLUSTER, deployment.cluster, found.self_link)
@@ -180,6 +204,15 @@ class Creating:
             raise NotFoundError(
                 f"Node pool {deployment.pool} of cluster {deployment.cluster} is gone.",
                 "Somebody deleted it; start the run again.",
+            )
+        run = pool.config.resource_labels.get(RUN_LABEL, "")
+        if run != deployment.labels()[RUN_LABEL]:
+            whose = f"of run {harmless(run)}" if run else "none of ours"
+            raise StageError(
+                f"Node pool {deployment.pool} of cluster {deployment.cluster} is there already, "
+                f"{whose}.",
+                "--name-suffix makes room beside the cluster.",
+                exit_code=2,
             )
         self._created(POOL, f"{deployment.cluster}/{deployment.pool}", pool.self_link)
 
@@ -251,15 +284,15 @@ class Creating:
 
 
 def why_not_reused(found: container_v1.Cluster, reuse: str, now: float) -> tuple[str, str] | None:
-    """Return why a cluster that is there may not be used: a sentence and what to do. ``now`` is
-    Unix time in seconds.
+    """Return why a cluster that is there may not, or cannot, be used: a sentence and what to do.
+    ``now`` is Unix time in seconds.
     """
     labels = found.resource_labels
     name = f"{harmless(found.name)} in {harmless(found.location)}"
     run = harmless(labels.get(RUN_LABEL, ""))
     elsewhere = "--name-suffix makes room beside it"
     if reuse == "any":
-        return None
+        return _why_not_usable(found, name, elsewhere)
     if not run:
         return (
             f"Cluster {name} is there already and none of ours.",
@@ -269,7 +302,7 @@ def why_not_reused(found: container_v1.Cluster, reuse: str, now: float) -> tuple
     overdue = expires.isdigit() and int(expires) < now
     if reuse == "never" or labels.get(KEEP_LABEL) != "yes":
         remove = (
-            "gpubench-tui --no-ui sweep removes it: it is overdue"
+            "gpubench-tui --no-ui sweep --yes removes it: it is overdue"
             if overdue
             else f"gpubench-tui --no-ui teardown {run} removes it"
         )
@@ -283,6 +316,26 @@ def why_not_reused(found: container_v1.Cluster, reuse: str, now: float) -> tuple
     if overdue:
         return (
             f"Cluster {name} was kept by run {run} and is overdue.",
-            f"gpubench-tui --no-ui sweep removes it; {elsewhere}.",
+            f"gpubench-tui --no-ui sweep --yes removes it; {elsewhere}.",
+        )
+    return None
+
+
+def _why_not_usable(
+    found: container_v1.Cluster, name: str, elsewhere: str
+) -> tuple[str, str] | None:
+    if found.autopilot.enabled:
+        return f"Cluster {name} is one of Autopilot, which takes no node pool.", f"{elsewhere}."
+    if not found.workload_identity_config.workload_pool:
+        # The pool's nodes hide Google's metadata from pods, which needs it.
+        project = re.search(r"/projects/([^/]+)/", found.self_link)
+        pool = f"{harmless(project[1]) if project else 'PROJECT'}.svc.id.goog"
+        command = (
+            *("gcloud", "container", "clusters", "update", harmless(found.name)),
+            *("--location", harmless(found.location), f"--workload-pool={pool}"),
+        )
+        return (
+            f"Cluster {name} has no Workload Identity, which the GPU nodes need.",
+            f"{shlex.join(command)} turns it on; {elsewhere}.",
         )
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import getpass
+import hashlib
 import json
 import os
 import platform
@@ -17,17 +18,19 @@ from typing import TYPE_CHECKING, Any, Self
 
 from core.errors import SettingsError
 from core.gcp.access import GoogleAccess, endpoints_of
+from core.gcp.artifacts import ImagePlace
 from core.gcp.connection import Google
 from core.gcp.specs import (
     EXPIRES_LABEL,
-    KEEP_LABEL,
     OWNER_LABEL,
     RUN_LABEL,
     ClusterSpec,
     PoolSpec,
+    label_value,
 )
 from core.kube.cluster import Access, Cluster
-from core.kube.objects import label_value, object_name
+from core.kube.objects import object_name
+from core.money.table import region_of
 from core.run.process import Clock
 from core.settings import Settings
 from core.targets.kubernetes.deployment import Deployment, placement_of
@@ -115,12 +118,13 @@ class GkeDeployment:
     @property
     def pool(self) -> str:
         """Name of the pool that GPUs are asked for in just now; unique to the run and the zone."""
-        return f"gpu-{self.run_id[-4:]}-{self.gpu_zone[-1:]}".lower()
+        run = hashlib.sha256(self.run_id.encode()).hexdigest()[:12]
+        return f"gpu-{run}-{self.gpu_zone[-1:]}".lower()
 
     @property
     def region(self) -> str:
         """The region of the place that is tried just now."""
-        return self.location.rpartition("-")[0]
+        return region_of(self.location)
 
     @property
     def place(self) -> str:
@@ -148,6 +152,8 @@ class GkeDeployment:
         """Have everything from here on mean a cluster at ``location`` and GPUs in ``gpu_zone``."""
         if location != self.location:
             self._endpoint = None
+            # What was found of another's is not there.
+            self.owns_cluster = True
         self.location, self.gpu_zone = location, gpu_zone
         self.kube.access = self._kube_access()
         own = f"{POOL_LABEL}={self.pool}"
@@ -159,14 +165,11 @@ class GkeDeployment:
     def labels(self) -> dict[str, str]:
         """Return the labels of everything that the run creates at Google."""
         expires = int((self.deadline + _EXPIRES_AFTER).timestamp())
-        labels = {
-            RUN_LABEL: label_value(self.run_id).lower(),
+        return {
+            RUN_LABEL: label_value(self.run_id),
             EXPIRES_LABEL: str(expires),
             OWNER_LABEL: owner(),
         }
-        if self.settings.keep != "nothing":
-            labels[KEEP_LABEL] = "yes"
-        return labels
 
     def pool_spec(self, nodes: int = 0) -> PoolSpec:
         """Return the pool of GPU nodes, empty at first: nodes cost from their creation on."""
@@ -240,7 +243,9 @@ class GkeDeployment:
 def cluster_name(settings: Settings) -> str:
     """Return the cluster's name of a run with these settings: at most 40 characters."""
     name = object_name(settings.cluster_name, *filter(None, [settings.name_suffix]))
-    return name if len(name) <= 40 else f"{name[:31].strip('-')}-{name[-8:].strip('-')}"
+    if len(name) <= 40:
+        return name
+    return f"{name[:31].strip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def place_of(project: str, location: str) -> str:
@@ -256,8 +261,7 @@ def parse_place(place: str) -> tuple[str, str]:
 
 def default_image(project: str, zone: str) -> str:
     """Return where the image goes when nobody says so: Artifact Registry, beside the cluster."""
-    region = zone.rpartition("-")[0]
-    return f"{region}-docker.pkg.dev/{project}/{_REPOSITORY}/benchmark"
+    return ImagePlace(region_of(zone), project, _REPOSITORY, "benchmark").name
 
 
 def owner() -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from core.errors import ProblemError, StageError
 from core.gcp.errors import GoogleError, QuotaError, StockoutError
+from core.money.table import region_of
 from core.run.events import PartChanged, Stage
 from core.run.pipeline import StageContext
 from core.targets.gke.clearing import clear
@@ -85,7 +86,7 @@ class Drivers:
     async def _move(self, context: StageContext, zone: str) -> None:
         """Remove what the last attempt created, with proof, and point at the next place."""
         deployment = self.deployment
-        same_region = _region(zone) == deployment.region
+        same_region = region_of(zone) == deployment.region
         kinds = (POD, DAEMONSET, POOL) if same_region else (POD, DAEMONSET, POOL, CLUSTER)
         await clear(context, deployment, kinds)
         if not same_region and not deployment.owns_cluster:
@@ -122,7 +123,3 @@ def _kind(problem: ProblemError) -> str:
     if isinstance(problem, QuotaError):
         return f"quota {problem.metric}".rstrip()
     return "no hardware"
-
-
-def _region(zone: str) -> str:
-    return zone.rpartition("-")[0]

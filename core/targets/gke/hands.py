@@ -13,9 +13,8 @@ from core.errors import WorkError
 from core.gcp.access import GoogleAccess
 from core.gcp.connection import Google
 from core.gcp.inventory import Resource
-from core.gcp.specs import RUN_LABEL
+from core.gcp.specs import RUN_LABEL, label_value
 from core.kube.cluster import Access
-from core.kube.objects import label_value
 from core.run.process import utc_now
 from core.run.teardown import Hand
 from core.run.view import ResourceView
@@ -55,7 +54,7 @@ class Reach:
     @property
     def label(self) -> str:
         """Value of the run's label at Google."""
-        return label_value(self.run_id).lower()
+        return label_value(self.run_id)
 
     @asynccontextmanager
     async def removing(self, project: str) -> AsyncIterator[Removing]:
@@ -244,7 +243,7 @@ def gke_hands(reach: Reach) -> dict[str, Hand]:
         POD: workloads,
         DAEMONSET: InClusterHand(reach, DaemonSetHand),
         BUILD: BuildHand(reach.access, reach.open_google),
-        IMAGE: ImageHand(reach.access, reach.open_google),
+        IMAGE: ImageHand(reach.access, reach.label, reach.open_google),
         **dict.fromkeys(leftovers.KINDS.values(), ComputeHand(reach)),
     }
 

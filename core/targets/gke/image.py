@@ -13,11 +13,11 @@ from typing import Protocol
 
 from core.gcp import artifacts, gcloud, projects, storage
 from core.gcp.builds import BuildOrder, Builds, BuildSeen
+from core.gcp.errors import GoogleError
+from core.gcp.specs import label_value
 from core.image.context import BuildContext, load_context
 from core.image.credentials import CredentialSource
 from core.image.errors import EngineError
-from core.image.reference import parse_reference
-from core.kube.objects import label_value
 from core.run.events import (
     PartChanged,
     ResourceCreated,
@@ -33,7 +33,7 @@ from core.targets.kubernetes.image import Image as KubernetesImage
 BUILD = "build"
 IMAGE = "image"
 REPOSITORY = "repository"
-_REGISTRY = "-docker.pkg.dev"
+BUCKET = "bucket"
 
 
 class Shipping(Protocol):
@@ -77,25 +77,24 @@ class Image:
         try:
             summary = await ship.run(context)
         except EngineError as problem:
-            if not self._is_googles():
+            place = artifacts.image_place(self.deployment.image_repository)
+            if place is None:
                 raise
             context.log("image", f"{problem.sentence} Cloud Build builds it instead.")
-            await self._build_in_cloud(context)
+            await self._build_in_cloud(context, place.region)
             # It is in the registry now: this finds its digest.
             summary = f"{await ship.run(context)} by Cloud Build"
         self._intend_removal(context)
         return summary
 
-    def _is_googles(self) -> bool:
-        return parse_reference(self.deployment.image_repository).domain.endswith(_REGISTRY)
-
     async def _repository(self, context: StageContext) -> None:
         """Have Artifact Registry's repository there; it stays, as images are reused."""
-        if not self._is_googles():
-            return
+        place = artifacts.image_place(self.deployment.image_repository)
         google = self.deployment.google()
-        region, project, name = _parts(self.deployment.image_repository)
-        if project != google.project or await artifacts.find_repository(google, region, name):
+        if place is None or place.project != google.project:
+            return
+        region, name = place.region, place.repository
+        if await artifacts.find_repository(google, region, name):
             return
         labels = {"created-by": "gpubench-tui"}
         made = await artifacts.create_repository(google, region, name, labels)
@@ -121,19 +120,25 @@ class Image:
         )
         context.emit(ResourceCreated(kind=IMAGE, name=reference, identity=reference))
 
-    async def _build_in_cloud(self, context: StageContext) -> None:
+    async def _build_in_cloud(self, context: StageContext, region: str) -> None:
         google = self.deployment.google()
         source = self.build_context()
         settings = self.deployment.settings
         number = (await projects.project(google)).number
         bucket = await storage.choose_bucket(google, number)
-        region = parse_reference(self.deployment.image_repository).domain.removesuffix(_REGISTRY)
         if not bucket.exists:
-            await storage.create_bucket(
-                google, bucket.name, region, {"created-by": "gpubench-tui"}, number
+            labels = {"created-by": "gpubench-tui"}
+            made = await storage.create_bucket(google, bucket.name, region, labels, number)
+            context.emit(
+                StageChecked(
+                    name=BUCKET,
+                    passed=True,
+                    detail=f"{bucket.name} in {region} was {'created' if made else 'there'} and "
+                    "stays; gpubench-tui --no-ui sweep --images removes it",
+                )
             )
         order = BuildOrder(
-            key=label_value(context.run_id).lower(),
+            key=label_value(context.run_id),
             image=f"{self.deployment.image_repository}:{source.tag(settings.base_image)}",
             bucket=bucket.name,
             arguments=source.build_arguments(settings.base_image),
@@ -149,28 +154,25 @@ class Image:
                 kind=BUILD,
                 name=order.key,
                 location=place_of(project, order.region),
-                delete_command=shlex.join(
-                    (
-                        "gcloud",
-                        "builds",
-                        "list",
-                        f"--project={project}",
-                        f"--filter=tags={order.key}",
-                    )
-                ),
+                delete_command=gcloud.cancel_builds(project, order.region, order.key),
             )
         )
         build_id = await builds.start(order, archive)
         context.emit(ResourceCreated(kind=BUILD, name=order.key, identity=build_id))
         async for seen in builds.follow(order, build_id):
             _tell(context, seen)
-        await builds.clear(order, build_id)
+        rest = "its source and log were deleted"
+        try:
+            await builds.clear(order, build_id)
+        except GoogleError as problem:
+            # The image is there, and what stays costs next to nothing.
+            context.log("image", problem.sentence)
+            rest = f"its source or log stays in gs://{order.bucket}"
         context.emit(
             ResourceDeleted(
                 kind=BUILD,
                 name=order.key,
-                proof=f"Cloud Build says that build {build_id} has succeeded; its source and log "
-                "were deleted",
+                proof=f"Cloud Build says that build {build_id} has succeeded; {rest}",
             )
         )
 
@@ -185,9 +187,3 @@ def _tell(context: StageContext, seen: BuildSeen) -> None:
                 {"kind": "step", "name": name, "state": state, "detail": status.lower() or "waits"}
             )
         )
-
-
-def _parts(image: str) -> tuple[str, str, str]:
-    """Return region, project and repository of an image in Artifact Registry."""
-    host, project, repository = [*image.split("/"), "", ""][:3]
-    return host.removesuffix(_REGISTRY), project, repository

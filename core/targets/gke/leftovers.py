@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -36,6 +36,14 @@ KINDS: Mapping[str, str] = {
     "disks": DISK,
 }
 """Compute Engine's words and ours, in the order of removal: what uses others comes first."""
+
+LISTS: Mapping[str, Callable[[Google, Mapping[str, str | None]], Awaitable[Sequence[Resource]]]] = {
+    "instances": inventory.instances,
+    "forwardingRules": inventory.forwarding_rules,
+    "addresses": inventory.addresses,
+    "disks": inventory.disks,
+}
+"""How each is listed by its labels, in the order of removal."""
 
 _ROUNDS = 3
 _PAUSE_S = 5.0
@@ -93,12 +101,7 @@ async def labelled(google: Google, run: str | None) -> list[Resource]:
         CredentialsError, GoogleError: see core.gcp.errors.
     """
     label = {RUN_LABEL: run}
-    found = await asyncio.gather(
-        inventory.instances(google, label),
-        inventory.forwarding_rules(google, label),
-        inventory.addresses(google, label),
-        inventory.disks(google, label),
-    )
+    found = await asyncio.gather(*(of_kind(google, label) for of_kind in LISTS.values()))
     return [resource for each in found for resource in each]
 
 

@@ -98,6 +98,12 @@ class Account:
         since = min((_aware(record.since) for record in those), default=None)
         return Billed(rate, None if since is None else (since - began).total_seconds())
 
+    def seen(self, *, gpu: bool) -> float:
+        """Return what GPU nodes, or all else, that were ever seen cost together, in dollars an
+        hour, billed still or not.
+        """
+        return sum(each.usd_per_hour for each in self._all.values() if is_gpu(each) is gpu)
+
     def said_of(self) -> str:
         """Return where the prices of all that was billed are from."""
         sources = [item.source for record in self._all.values() for item in record.items]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from core.gcp.errors import QuotaError, StockoutError
+from core.money.table import region_of
 from core.targets.gke.deployment import GkeDeployment
 
 
@@ -30,12 +31,12 @@ class Places:
         region.
         """
         if isinstance(problem, QuotaError):
-            self.hopeless.add(_region(self.current))
+            self.hopeless.add(region_of(self.current))
         else:
             named = [zone for zone in problem.zones if zone in self.waiting]
             rest = [zone for zone in self.waiting if zone not in named]
             self.waiting = [*self._near_first(named), *self._near_first(rest)]
-        self.waiting = [zone for zone in self.waiting if _region(zone) not in self.hopeless]
+        self.waiting = [zone for zone in self.waiting if region_of(zone) not in self.hopeless]
         if not self.waiting:
             return None
         self.current = self.waiting.pop(0)
@@ -43,8 +44,4 @@ class Places:
 
     def _near_first(self, zones: list[str]) -> list[str]:
         # Where the cluster is, only a pool has to be made.
-        return sorted(zones, key=lambda zone: _region(zone) != _region(self.current))
-
-
-def _region(zone: str) -> str:
-    return zone.rpartition("-")[0]
+        return sorted(zones, key=lambda zone: region_of(zone) != region_of(self.current))

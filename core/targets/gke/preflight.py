@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from core.errors import ProblemError, StageError
-from core.gcp.clusters import Clusters
+from core.gcp.artifacts import image_place
+from core.gcp.clusters import Clusters, left_out
 from core.gcp.errors import ApiDisabledError, BillingDisabledError
 from core.gcp.specs import EXPIRES_LABEL, KEEP_LABEL, OWNER_LABEL, RUN_LABEL
 from core.image.engine import open_engine
@@ -19,6 +20,7 @@ from core.image.errors import CredentialsError, EngineError
 from core.image.reference import parse_reference
 from core.run.events import RunStarted, Stage, StageChecked
 from core.run.pipeline import StageContext
+from core.settings import published_as
 from core.targets.gke.allowing import (
     Means,
     check_apis,
@@ -29,7 +31,7 @@ from core.targets.gke.allowing import (
     check_permissions,
     check_project,
     check_repository,
-    registry_of,
+    unasked,
 )
 from core.targets.gke.creating import why_not_reused
 from core.targets.gke.deployment import GkeDeployment, owner
@@ -37,7 +39,7 @@ from core.targets.gke.forecasting import Outlook, Prospect
 from core.targets.gke.placing import check_places, check_quotas
 from core.targets.gke.watching import EVERY_S
 from core.targets.kubernetes.preflight import check_inputs
-from core.targets.local import check_disk
+from core.targets.local import check_disk, check_latest
 from core.text import duration, harmless
 
 if TYPE_CHECKING:
@@ -80,7 +82,9 @@ class Preflight:
                 context.emit(check)
                 checks.append(check)
 
-        note(check_disk(context.folder), check_inputs(context))
+        settings = self.deployment.settings
+        latest = context.results_dir / published_as(context.leg, settings.name_suffix)
+        note(check_disk(context.folder), check_latest(latest), check_inputs(context))
         note(await check_credentials(self.deployment))
         if checks[-1].passed:
             found, number = await check_project(self.deployment)
@@ -105,9 +109,9 @@ class Preflight:
             ("clusters", self._check_clusters()),
             ("zone", check_places(deployment)),
         ]
-        if means.registry:
-            questions.append(("repository", check_repository(deployment, means)))
-        if means.in_cloud and number:
+        if means.registry is not None:
+            questions.append(("repository", check_repository(deployment, means.registry)))
+        if means.in_cloud:
             questions.append(("Cloud Build", check_cloud_build(deployment, number)))
         if deployment.settings.node_account:
             questions.append(("node account", check_node_account(deployment)))
@@ -131,7 +135,7 @@ class Preflight:
     async def _means(self) -> tuple[Means, StageChecked]:
         """Return how the image comes about, with the check of the container engine."""
         image = self.deployment.image_repository
-        registry = registry_of(image)
+        registry = image_place(image)
         name = "container engine"
         if parse_reference(image).is_pinned:
             detail = "not needed: the image was named with its tag or digest"
@@ -142,7 +146,7 @@ class Preflight:
                 return Means(False, registry), StageChecked(name=name, passed=True, detail=detail)
         except (EngineError, CredentialsError) as problem:
             detail = problem.sentence.rstrip(".")
-            if registry and isinstance(problem, EngineError):
+            if registry is not None and isinstance(problem, EngineError):
                 check = StageChecked(
                     name=name,
                     passed=False,
@@ -163,8 +167,10 @@ class Preflight:
         clusters = Clusters(deployment.google())
         found, ours = await asyncio.gather(
             clusters.get(deployment.location, deployment.cluster),
-            clusters.find({RUN_LABEL: None}),
+            clusters.listed({RUN_LABEL: None}),
         )
+        if deployment.location in ours.missing:
+            raise left_out(ours.missing, "clusters")
         labels = deployment.labels()
         checks = [
             StageChecked(
@@ -174,7 +180,10 @@ class Preflight:
             ),
             self._check_name(found),
         ]
-        others = [each for each in ours if each.resource_labels[RUN_LABEL] != labels[RUN_LABEL]]
+        if ours.missing:
+            checks.append(unasked("other clusters", left_out(ours.missing, "clusters")))
+        own = labels[RUN_LABEL]
+        others = [each for each in ours.clusters if each.resource_labels[RUN_LABEL] != own]
         return [*checks, *(self._told(each) for each in others if self._matters(each))]
 
     def _check_name(self, found: container_v1.Cluster | None) -> StageChecked:
@@ -210,14 +219,16 @@ class Preflight:
                 passed=False,
                 detail=f"{where} of run {run} is overdue and costs money",
                 remedy=f"gpubench-tui --no-ui sweep --project {self.deployment.project} "
-                "removes it.",
+                "--yes removes it.",
                 required=False,
             )
         return StageChecked(
             name="kept cluster",
             passed=True,
             detail=f"{where} was kept by run {run} and costs money",
-            remedy=f"gpubench-tui --no-ui teardown {run} removes it.",
+            # Wherever its journal is.
+            remedy=f"gpubench-tui --no-ui sweep --project {self.deployment.project} --run {run} "
+            "--yes removes it.",
         )
 
     def _is_overdue(self, cluster: container_v1.Cluster) -> bool:

@@ -260,7 +260,8 @@ class Removing:
                 raise WorkError(
                     f"Cluster {harmless(found.name)} in {harmless(found.location)} has node pool "
                     f"{harmless(pool.name)} of run {harmless(run)}, which still needs it.",
-                    f"gpubench-tui --no-ui teardown {harmless(run)} ends that run first.",
+                    f"gpubench-tui --no-ui teardown {harmless(run)}, where that run was started, "
+                    "ends it first.",
                 )
 
     async def _empty(self, location: str, found: container_v1.Cluster) -> None:

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 
 from core.errors import ProblemError
 from core.gcp.clusters import Clusters
-from core.gcp.errors import BusyError, GoogleError
+from core.gcp.errors import BusyError
 from core.run.events import PartChanged, Stage
 from core.run.pipeline import StageContext
 from core.targets.gke.creating import POOL
 from core.targets.gke.deployment import GkeDeployment
+from core.targets.gke.keeping import mark, remove_pool
 from core.targets.kubernetes.results import Results as KubernetesResults
 from core.targets.kubernetes.results import let_go as release_pods
 
 _AGAIN_AFTER_S = 15.0
 _TRIES = 5
+_SHRINK_S = 120.0
 
 
 @dataclass
@@ -35,7 +37,7 @@ class Results:
             ResultFileError: the result file is not what it should be.
         """
         summary = await self._collect(context)
-        await shrink(self.deployment, context)
+        await _finish(self.deployment, context)
         return summary
 
     async def _collect(self, context: StageContext) -> str:
@@ -58,28 +60,48 @@ class Results:
 async def let_go(deployment: GkeDeployment, context: StageContext) -> None:
     """Do what is left to do once the results are stored."""
     await release_pods(deployment.kube, context.run_id)
-    await shrink(deployment, context)
+    await _finish(deployment, context)
 
 
-async def shrink(deployment: GkeDeployment, context: StageContext) -> None:
-    """Begin to let all GPU nodes of the run go. What prevents it is only noted: the teardown that
-    follows removes them with their pool.
+async def _finish(deployment: GkeDeployment, context: StageContext) -> None:
+    is_shrunk = await shrink(deployment, context)
+    if deployment.settings.keep == "everything" and not deployment.must_end:
+        if not is_shrunk:
+            await remove_pool(deployment, context)
+        await mark(deployment, context)
+
+
+async def shrink(deployment: GkeDeployment, context: StageContext) -> bool:
+    """Begin to let all GPU nodes of the run go; return whether that is under way. What prevents it
+    is only noted: the results are here, and the teardown that follows removes the nodes with their
+    pool.
     """
+    why = f"Google did not take it within {_SHRINK_S:.0f} s."
+    try:
+        async with asyncio.timeout(_SHRINK_S):
+            if await _resized(deployment):
+                name = f"{deployment.cluster}/{deployment.pool}"
+                detail = "its nodes go: the results are here"
+                context.emit(PartChanged(kind=POOL, name=name, state="gone", detail=detail))
+                return True
+            why = f"cluster {deployment.cluster} was at work on something else each time."
+    except TimeoutError:
+        pass
+    except ProblemError as problem:
+        why = problem.sentence
+    context.log("results", f"the GPU nodes could not be let go at once: {why}")
+    return False
+
+
+async def _resized(deployment: GkeDeployment) -> bool:
+    """Return False when the cluster was busy each time."""
     clusters = Clusters(deployment.google())
     where = (deployment.location, deployment.cluster)
-    name = f"{deployment.cluster}/{deployment.pool}"
     for _ in range(_TRIES):
         try:
             await clusters.resize_pool(*where, deployment.pool, 0)
         except BusyError:
             await clusters.wait_idle(*where)
-            continue
-        except GoogleError as problem:
-            context.log("results", f"the GPU nodes could not be let go at once: {problem.sentence}")
-            return
-        context.emit(
-            PartChanged(
-                kind=POOL, name=name, state="gone", detail="its nodes go: the results are here"
-            )
-        )
-        return
+        else:
+            return True
+    return False

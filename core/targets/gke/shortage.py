@@ -16,6 +16,7 @@ from core.gcp.said import Said
 from core.gcp.shortages import shortage
 from core.kube.cluster import JsonObject
 from core.kube.errors import ClusterError
+from core.kube.objects import run_selector
 from core.kube.reading import moment, objects, words
 from core.targets.gke.deployment import GkeDeployment
 from core.text import harmless
@@ -81,9 +82,17 @@ class ShortageWatch:
     async def _of_autoscaler(self) -> StockoutError | QuotaError | None:
         deployment = self.deployment
         async with deployment.kube.connect(deployment.kube.access) as cluster:
-            path = f"/api/v1/namespaces/{cluster.namespace}/events"
-            answer = await cluster.request("GET", path, patience_s=5.0)
-        recent = [event for event in objects(answer, "items") if self._is_recent(event)]
+            path = f"/api/v1/namespaces/{cluster.namespace}"
+            events = await cluster.request("GET", f"{path}/events", patience_s=5.0)
+            query = {"labelSelector": run_selector(deployment.run_id)}
+            pods = await cluster.request("GET", f"{path}/pods", query=query, patience_s=5.0)
+        # Others' pods may wait in the same cluster for what is short elsewhere.
+        own = {words(pod, "metadata", "name") for pod in objects(pods, "items")}
+        recent = [
+            event
+            for event in objects(events, "items")
+            if words(event, "involvedObject", "name") in own and self._is_recent(event)
+        ]
         for event in recent:
             if words(event, "reason") == "FailedScaleUp":
                 said = Said(message=harmless(words(event, "message")))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.gcp import gcloud
 from core.gcp.access import GoogleAccess
-from core.image.reference import parse_reference
+from core.gcp.artifacts import image_place
 from core.kube.objects import job_object, to_json, to_yaml
 from core.run.process import utc_now
 from core.targets.gke.deployment import GkeDeployment
@@ -35,19 +35,16 @@ def commands(settings: Settings) -> list[tuple[str, str]]:
     where = (project, location, name)
     spec = replace(deployment.cluster_spec(), more_pools=())
     image = deployment.image_repository
-    repository = parse_reference(image)
+    place = image_place(image)
     kubectl = deployment.kube.kubectl
     steps = [
         ("create the cluster", gcloud.create_cluster(project, spec)),
         ("add the pool of GPU nodes, empty", gcloud.create_pool(*where, deployment.pool_spec())),
         ("let kubectl in", gcloud.get_credentials(*where, settings.endpoint == "dns")),
     ]
-    if repository.domain.endswith("-docker.pkg.dev"):
-        region = repository.domain.removesuffix("-docker.pkg.dev")
-        folder = image.split("/")[2] if image.count("/") > 2 else "gpubench-tui"
-        steps.append(
-            ("have a registry", gcloud.create_repository(project, region, folder)),
-        )
+    if place is not None:
+        create = gcloud.create_repository(place.project, place.region, place.repository)
+        steps.append(("have a registry", create))
     steps += [
         ("build and push the image", ("docker", "build", "--tag", image, ".")),
         ("", ("docker", "push", image)),

@@ -16,6 +16,7 @@ from core.money.table import PriceItem
 from core.run.cost_events import BilledItem, BillingStarted
 from core.targets.gke.creating import CLUSTER, POOL
 from core.targets.gke.deployment import GkeDeployment
+from core.targets.gke.leftovers import CLUSTER_MARK, POOL_MARK
 from core.targets.gke.pricing import PriceBook
 from core.text import harmless
 
@@ -23,10 +24,6 @@ NODE = "node"
 DISK = "disk"
 KINDS = (NODE, DISK, CLUSTER)
 """What is billed; each is asked for by itself."""
-# GKE's own marks on what it makes
-# (https://cloud.google.com/kubernetes-engine/docs/how-to/creating-managing-labels).
-_POOL_MARK = "goog-k8s-node-pool-name"
-_CLUSTER_MARK = "goog-k8s-cluster-name"
 # Neither vCPUs nor GPUs of these are billed; their disks are listed by themselves.
 _STOPPED = frozenset({"TERMINATED", "SUSPENDED"})
 _STEADY = frozenset({"RUNNING", "PROVISIONING"})
@@ -153,8 +150,8 @@ async def _items(book: PriceBook, sighting: Sighting) -> Sequence[PriceItem] | N
 
 
 def _sighting(deployment: GkeDeployment, thing: Instance | Disk) -> Sighting:
-    cluster = harmless(thing.labels.get(_CLUSTER_MARK, ""))
-    pool = harmless(thing.labels.get(_POOL_MARK, ""))
+    cluster = harmless(thing.labels.get(CLUSTER_MARK, ""))
+    pool = harmless(thing.labels.get(POOL_MARK, ""))
     parent = f"{CLUSTER} {cluster}" if cluster else ""
     if cluster and pool and pool != deployment.cluster_spec().pool.name:
         parent = f"{POOL} {cluster}/{pool}"

@@ -18,6 +18,7 @@ from core.targets.gke.drivers import Drivers
 from core.targets.gke.forecasting import Prospect
 from core.targets.gke.hands import hands_of
 from core.targets.gke.image import Image, Shipping, local_engine
+from core.targets.gke.keeping import Kept
 from core.targets.gke.preflight import Preflight
 from core.targets.gke.results import Results, let_go
 from core.targets.gke.watching import CostWatch
@@ -73,9 +74,9 @@ def gke_target(
         Preflight(prospect),
         Cluster(deployment),
         Image(deployment, deployment.settings.state_dir, shipping=shipping),
-        Drivers(deployment),
-        Job(deployment.kube, deployment.clock),
-        Results(deployment),
+        Kept(Drivers(deployment), deployment),
+        Kept(Job(deployment.kube, deployment.clock), deployment),
+        Kept(Results(deployment), deployment),
     )
     return Target(
         Pipeline(left_of(stages, before, lambda context: let_go(deployment, context))),

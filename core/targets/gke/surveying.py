@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from core.gcp import artifacts, compute, gcloud
+from core.gcp import artifacts, compute, gcloud, storage
 from core.gcp.artifacts import Repository
-from core.gcp.clusters import Clusters
+from core.gcp.clusters import Clusters, Listed, left_out
 from core.gcp.errors import GoogleError
 from core.gcp.inventory import Disk, Instance, Resource
 from core.gcp.specs import EXPIRES_LABEL, KEEP_LABEL, OWNER_LABEL, RUN_LABEL
@@ -18,15 +18,15 @@ from core.money.prices import shipped_table
 from core.money.table import usd_per_hour
 from core.targets.gke.creating import CLUSTER, POOL
 from core.targets.gke.deployment import place_of
-from core.targets.gke.image import REPOSITORY
+from core.targets.gke.image import BUCKET, REPOSITORY
 from core.targets.gke.image_hands import is_ours
 from core.targets.gke.leftovers import (
     CLUSTER_MARK,
     KINDS,
+    LISTS,
     LOCATION_MARK,
     POOL_MARK,
     deletion,
-    labelled,
 )
 from core.targets.gke.pricing import Prices, known_shape
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from core.gcp.connection import Google
 
+Missed = Callable[[GoogleError], None]
+_Answer = TypeVar("_Answer")
 # Clocks differ, and who is about to end should be let.
 GRACE = timedelta(minutes=5)
 _REGIONS_AT_ONCE = 8
@@ -48,7 +50,7 @@ class Found:
 
     kind: str
     """``cluster``, ``node pool``, ``instance``, ``forwarding rule``, ``address``, ``disk``,
-    ``repository``."""
+    ``repository``, ``bucket``."""
     name: str
     """Of a pool CLUSTER/POOL."""
     location: str
@@ -69,15 +71,18 @@ class Found:
         return self.expires is not None and self.expires + GRACE < now
 
 
-async def survey(google: Google) -> tuple[Found, ...]:
+async def survey(google: Google, missed: Missed | None = None) -> tuple[Found, ...]:
     """Return everything of any run in the project, in every location, in the order of removal.
+    ``missed`` hears of each list that is not whole, and what the others show is returned; without
+    it such a list is an error.
 
     Raises:
         UnavailableError: not everything could be asked.
-        CredentialsError, GoogleError: see core.gcp.errors.
+        CredentialsError, GoogleError: see core.gcp.errors; with ``missed`` where no list at all
+            could be had.
     """
-    clusters, resources = await asyncio.gather(Clusters(google).find({}), labelled(google, None))
-    holders = _holders(google.project, clusters)
+    listed, resources = await _asked(google, missed)
+    holders = _holders(google.project, listed.clusters)
     parts: dict[tuple[str, ...], list[Resource]] = {holder.key: [] for holder in holders}
     alone: list[Resource] = []
     machines = {(each.place, each.name) for each in resources if isinstance(each, Instance)}
@@ -91,6 +96,45 @@ async def survey(google: Google) -> tuple[Found, ...]:
     prices = Prices(shipped_table())
     found = [holder.found(prices, parts[holder.key]) for holder in holders]
     return (*found, *(_single(google.project, prices, each) for each in alone))
+
+
+async def _asked(google: Google, missed: Missed | None) -> tuple[Listed, list[Resource]]:
+    problems: list[GoogleError] = []
+
+    async def tried(asking: Awaitable[_Answer]) -> _Answer | None:
+        try:
+            return await asking
+        except GoogleError as problem:
+            if missed is None:
+                raise
+            problems.append(problem)
+            return None
+
+    listed, by_kind = await asyncio.gather(
+        tried(Clusters(google).listed({})),
+        asyncio.gather(*(tried(of(google, {RUN_LABEL: None})) for of in LISTS.values())),
+    )
+    if len(problems) > len(by_kind):
+        raise problems[0]
+    found = {kind: each for kind, each in zip(LISTS, by_kind, strict=True) if each is not None}
+    resources = [resource for each in found.values() for resource in each]
+    if "instances" not in found:
+        # A disk that is attached goes with its instance.
+        resources = [each for each in resources if not (isinstance(each, Disk) and each.users)]
+    # What may be a part of a cluster of which nothing is known is no thing of its own.
+    if listed is None:
+        listed = Listed((), ())
+        resources = [each for each in resources if CLUSTER_MARK not in each.labels]
+    elif listed.missing:
+        problems.append(left_out(listed.missing, "clusters"))
+        resources = [
+            each for each in resources if each.labels.get(LOCATION_MARK) not in listed.missing
+        ]
+    for problem in problems:
+        if missed is None:
+            raise problem
+        missed(problem)
+    return listed, resources
 
 
 async def repositories(google: Google) -> tuple[Found, ...]:
@@ -113,8 +157,28 @@ async def repositories(google: Google) -> tuple[Found, ...]:
     regions = sorted({zone.region for zone in zones if zone.region})
     listed = await asyncio.gather(*(of(region) for region in regions))
     return tuple(
-        _repository(google.project, each) for every in listed for each in every if is_ours(each)
+        _repository(google.project, each)
+        for every in listed
+        for each in every
+        if is_ours(each.labels)
     )
+
+
+async def buckets(google: Google) -> tuple[Found, ...]:
+    """Return the buckets that builds of this program's images made. All runs share them, and they
+    stay; what cannot be asked is left out.
+    """
+    try:
+        listed = await storage.buckets(google)
+    except GoogleError:
+        return ()
+    found = []
+    for each in listed:
+        if is_ours(each.labels):
+            place = place_of(google.project, each.location)
+            command = gcloud.delete_bucket(google.project, each.name)
+            found.append(_found(BUCKET, each.name, place, {}, None, command))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

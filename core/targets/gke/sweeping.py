@@ -9,7 +9,7 @@ from datetime import datetime
 
 from core.gcp.access import GoogleAccess
 from core.gcp.connection import Google
-from core.kube.objects import label_value
+from core.gcp.specs import label_beginning, label_value
 from core.run.events import ResourceDeleted, ResourceIntended, Stage
 from core.run.journal import Journal, Run
 from core.run.liveness import this_host
@@ -17,9 +17,9 @@ from core.run.teardown import Hand, asked, removed
 from core.run.view import ResourceView, RunView
 from core.targets.gke.creating import POOL
 from core.targets.gke.hands import OpenGoogle, Reach, gke_hands
-from core.targets.gke.image import REPOSITORY
-from core.targets.gke.image_hands import RepositoryHand
-from core.targets.gke.surveying import Found, repositories, survey
+from core.targets.gke.image import BUCKET, REPOSITORY
+from core.targets.gke.image_hands import BucketHand, RepositoryHand
+from core.targets.gke.surveying import Found, Missed, buckets, repositories, survey
 from core.text import duration
 
 _RUNS_AT_ONCE = 4
@@ -34,7 +34,7 @@ class Choice:
     every: bool = False
     """Also what is not overdue."""
     images: bool = False
-    """The repositories of images too."""
+    """The repositories of images too, and the bucket of their builds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +66,13 @@ class Sweep:
     clock: Callable[[], datetime]
     open_google: OpenGoogle = Google
 
-    async def look(self) -> tuple[Found, ...]:
-        """Return what stands there of any run.
-
-        Raises:
-            UnavailableError: not everything could be asked.
-            CredentialsError, GoogleError: see core.gcp.errors.
+    async def look(self, missed: Missed | None = None) -> tuple[Found, ...]:
+        """Return what stands there of any run; ``missed`` and errors as of
+        :func:`core.targets.gke.surveying.survey`.
         """
         async with self.open_google(self.access) as google:
-            found = await survey(google)
-            return (*found, *await repositories(google))
+            found = await survey(google, missed)
+            return (*found, *await repositories(google), *await buckets(google))
 
     async def remove(
         self, going: Sequence[Found], told: Callable[[Outcome], None]
@@ -106,7 +103,12 @@ class Sweep:
     def hands(self, run: str) -> dict[str, Hand]:
         """Return the hands for a run, by its id or by the value of its label at Google."""
         reach = Reach(self.access, run, self.open_google, self.clock)
-        return {**gke_hands(reach), REPOSITORY: RepositoryHand(self.access, self.open_google)}
+        shared = (self.access, self.open_google)
+        return {
+            **gke_hands(reach),
+            REPOSITORY: RepositoryHand(*shared),
+            BUCKET: BucketHand(*shared),
+        }
 
     async def note(self, journal: Journal, run: Run) -> None:
         """Write down of a run that this machine's journal knows which of its resources are gone, so
@@ -129,7 +131,7 @@ class Sweep:
 
 def run_label(run: Run) -> str:
     """Return the value of a run's label at Google."""
-    return label_value(run.id).lower()
+    return label_value(run.id)
 
 
 def alive_here(journal: Journal, now: datetime) -> dict[str, Run]:
@@ -152,14 +154,19 @@ def judge(
     return tuple(
         _judged(each, choice, alive, now)
         for each in found
-        if choice.run is None or each.run.startswith(label_value(choice.run).lower())
+        if choice.run is None or is_of_run(each.run, choice.run)
     )
+
+
+def is_of_run(label: str, run: str) -> bool:
+    """Return whether a label's value is a run's, by its id or the id's beginning."""
+    return label == label_value(run) or label.startswith(label_beginning(run))
 
 
 def _judged(found: Found, choice: Choice, alive: Collection[str], now: datetime) -> Verdict:
     if choice.run is not None:
         return Verdict(found, True, "asked for by name")
-    if found.kind == REPOSITORY:
+    if found.kind in (REPOSITORY, BUCKET):
         return Verdict(found, choice.images, "all runs share it")
     if found.run in alive:
         return Verdict(found, False, "its run is at work here")

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from benchmark.progress import Remarked
 from core.errors import ProblemError, StageError
@@ -20,7 +20,7 @@ from core.targets.gke.creating import CLUSTER
 from core.targets.gke.deployment import GkeDeployment
 from core.targets.gke.forecasting import Outlook, Prospect
 from core.targets.gke.metering import Account
-from core.targets.gke.sightings import Look, billing_of, looks
+from core.targets.gke.sightings import KINDS, Look, billing_of, looks
 
 EVERY_S = 10.0
 """How often Google is asked, and how often the account is told."""
@@ -28,6 +28,8 @@ EVERY_S = 10.0
 _WHILE_CHANGING_S = 3.0
 _LOOK_LIMIT_S = 60.0
 _LAST_LOOK_S = 10.0
+# A list that fails once tells nothing: only after this much dark what may stand there counts.
+_DARK = timedelta(seconds=60)
 
 
 @dataclass
@@ -43,6 +45,10 @@ class CostWatch:
     _began: datetime = field(init=False)
     _told: CostMetered | None = None
     _unseen_since: datetime | None = None
+    _dark: dict[str, datetime] = field(default_factory=dict)
+    """Kinds that cannot be listed just now, and since when."""
+    _priced_since: datetime | None = None
+    """Since when it is known what the run's things cost: before that it asks for none."""
     _changing: set[str] = field(default_factory=set)
     _ending: bool = False
     _stopped: bool = False
@@ -98,6 +104,7 @@ class CostWatch:
         fault of this program must not keep the limits from being watched.
         """
         problem: BaseException | None = None
+        unseen = set(KINDS)
         try:
             async with asyncio.timeout(limit_s):
                 for found in await looks(self.deployment):
@@ -105,8 +112,11 @@ class CostWatch:
                         problem = found
                     else:
                         await self._see(found, emit)
+                        unseen.discard(found.kind)
         except Exception as error:
             problem = error
+        now = self.deployment.clock()
+        self._dark = {kind: self._dark.get(kind, now) for kind in unseen}
         with contextlib.suppress(ProblemError):
             self._note_unseen(problem, emit)
 
@@ -142,9 +152,10 @@ class CostWatch:
         outlook = self.prospect.current()
         meter = self._account.meter
         spent, rate = meter.spent(now), meter.rate(now)
+        unseen_rate, unseen_usd = self._unseen(now)
         judged = self._budget.judge(
-            spent=spent,
-            rate=rate,
+            spent=spent + unseen_usd,
+            rate=rate + unseen_rate,
             teardown_s=outlook.reserve_s,
             teardown_usd=0.0,
             now=now,
@@ -152,12 +163,30 @@ class CostWatch:
             warned=self._account.warned,
         )
         self._stop(judged.stop, stop)
-        self._meter(now, outlook, spent, rate, emit)
+        self._meter(now, outlook, spent, rate, unseen_rate, emit)
         if judged.warning is not None and not self._account.is_empty:
             budget = self.deployment.settings.budget
             warning = CostWarned(share=judged.warning, spent_usd=spent, budget_usd=budget)
             emit(warning)
             self._account.warned = judged.warning
+
+    def _unseen(self, now: datetime) -> tuple[float, float]:
+        """Return what may be billed unseen, for the limits alone: at most so much an hour, and so
+        much since Google stopped telling. It is what the run asks for by its plan, less what was
+        seen of that.
+        """
+        rates = self.deployment.rates
+        if self._priced_since is None and (rates.cluster or rates.pool):
+            self._priced_since = now
+        dark = min(self._dark.values(), default=None)
+        if dark is None or self._priced_since is None or now - dark < _DARK:
+            return 0.0, 0.0
+        account = self._account
+        cluster = rates.cluster if self.deployment.owns_cluster else 0.0
+        rate = max(0.0, cluster - account.seen(gpu=False))
+        rate += max(0.0, rates.pool - account.seen(gpu=True))
+        since = max(dark, self._priced_since)
+        return rate, rate * (now - since).total_seconds() / 3600
 
     def _stop(self, reason: str | None, stop: Stop | None) -> None:
         if reason is None or stop is None or self._stopped:
@@ -166,7 +195,13 @@ class CostWatch:
         stop(StageError(reason, "--budget and --deadline-minutes say what a run may take."))
 
     def _meter(
-        self, now: datetime, outlook: Outlook, spent: float, rate: float, emit: Emit
+        self,
+        now: datetime,
+        outlook: Outlook,
+        spent: float,
+        rate: float,
+        unseen_rate: float,
+        emit: Emit,
     ) -> None:
         account = self._account
         record = CostMetered(
@@ -182,7 +217,7 @@ class CostWatch:
             if not account.unpriced
             else None,
             budget_usd=self.deployment.settings.budget,
-            source=self._source(outlook),
+            source=self._source(outlook, unseen_rate),
         )
         # While nothing is billed there is nothing new to tell.
         if self._told is None or (record.spent_usd, record.source) != (
@@ -192,7 +227,7 @@ class CostWatch:
             emit(record)
             self._told = record
 
-    def _source(self, outlook: Outlook) -> str:
+    def _source(self, outlook: Outlook, unseen_rate: float) -> str:
         account = self._account
         parts = [outlook.source if account.is_empty else account.said_of()]
         if not account.is_empty and (note := self.prospect.book.known().note):
@@ -201,6 +236,8 @@ class CostWatch:
             parts.append(f"not counted, no price is known: {', '.join(account.unpriced)}")
         if self._unseen_since is not None:
             parts.append(f"Google cannot be asked since {self._unseen_since:%H:%M:%S}")
+        if unseen_rate:
+            parts.append(f"up to ${unseen_rate:.2f}/h unseen count against the limits")
         return "; ".join(filter(None, parts))
 
 

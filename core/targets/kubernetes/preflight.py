@@ -13,8 +13,9 @@ from core.kube.permissions import SYSTEM_NAMESPACE, missing_permissions
 from core.kube.reading import name_of, words
 from core.run.events import Stage, StageChecked
 from core.run.pipeline import StageContext
+from core.settings import published_as
 from core.targets.kubernetes.deployment import Deployment
-from core.targets.local import check_disk
+from core.targets.local import check_disk, check_latest
 from core.text import harmless
 
 _CHECK_PATIENCE_S = 10.0
@@ -43,7 +44,10 @@ class Preflight:
                 context.emit(check)
                 checks.append(check)
 
-        note(check_disk(context.folder), check_inputs(context))
+        latest = context.results_dir / published_as(
+            context.leg, self.deployment.settings.name_suffix
+        )
+        note(check_disk(context.folder), check_latest(latest), check_inputs(context))
         async with self.deployment.connect(self.deployment.access) as cluster:
             note(await self._check_server(cluster))
             note(*await self._check_permissions(cluster))

@@ -40,14 +40,14 @@ class Results:
         Raises:
             StageError: they could not be fetched; where they are kept, and for how long.
             ResultFileError: the result file is not what it should be.
+            OutputError: they are here, and the leg's folder is in the way.
         """
         pod = self.deployment.pod
         async with self.deployment.connect(self.deployment.access) as cluster:
-            # Until they are here and checked nothing may remove the only copy.
+            # Until they are here nothing may remove the only copy.
             self.deployment.holding = True
             try:
                 found = await self._collect(context, cluster)
-                summary = await self._publish(context)
             except PodGoneError as problem:
                 self.deployment.holding = False
                 raise StageError(
@@ -56,8 +56,12 @@ class Results:
                 ) from problem
             except ProblemError as problem:
                 raise self._held(context, problem) from problem
+            # They are here. What is wrong on this machine is no reason to keep a node.
             self.deployment.holding = False
-            await _release(cluster, pod)
+            try:
+                summary = await self._publish(context)
+            finally:
+                await _release(cluster, pod)
         context.emit(
             PartChanged(kind="pod", name=pod, state="ready", detail="its results are here")
         )

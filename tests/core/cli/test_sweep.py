@@ -164,6 +164,21 @@ def test_what_is_left_is_named_with_its_command_and_ends_with_5(
     assert f"gcloud compute disks delete orphan --project {PROJECT} --zone {ZONE} --quiet" in said
 
 
+def test_what_could_not_be_asked_is_told_and_ends_with_5(
+    call: Any, world: GoogleWorld, beside: Beside, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orphan(world, "orphan", OVERDUE)
+    world.gke.unlisted.add("us-central1-b")
+    assert call(yes="yes") == 5
+    said = capsys.readouterr().err
+    assert "Not known, and not looked at: Google's list of clusters leaves out us-c" in said
+    assert beside.ask(standing, world) == []
+    assert call(format="json") == 5
+    assert json.loads(capsys.readouterr().out)["unasked"]
+    assert call() == 5
+    assert "has nothing" not in capsys.readouterr().err
+
+
 def test_json_is_one_object_with_everything(
     call: Any, world: GoogleWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:

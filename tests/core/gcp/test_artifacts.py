@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from core.gcp.artifacts import (
+    ImagePlace,
     create_repository,
     delete_image,
     delete_repository,
-    docker_host,
     find_repository,
-    image_name,
+    image_place,
     images,
     repositories,
 )
@@ -41,11 +41,29 @@ async def google(world: GoogleWorld) -> AsyncIterator[Google]:
         yield google
 
 
-def test_an_image_is_named_by_region_project_and_repository() -> None:
-    assert docker_host(REGION) == "us-central1-docker.pkg.dev"
-    assert image_name("p", REGION, "repo", "bench") == "us-central1-docker.pkg.dev/p/repo/bench"
-    # A project of a domain.
-    assert image_name("example.com:p", REGION, "r", "i").endswith("/example.com/p/r/i")
+@pytest.mark.parametrize("suffix", ["", ":tag", f"@sha256:{'a' * 64}", f":1@sha256:{'a' * 64}"])
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("p/repo/bench", ImagePlace(REGION, "p", "repo", "bench")),
+        ("p/repo/more/bench", ImagePlace(REGION, "p", "repo", "more/bench")),
+        # A project of a domain.
+        ("example.com/p/r/i", ImagePlace(REGION, "example.com:p", "r", "i")),
+    ],
+)
+def test_an_image_is_named_by_region_project_and_repository(
+    name: str, place: ImagePlace, suffix: str
+) -> None:
+    whole = f"us-central1-docker.pkg.dev/{name}"
+    assert image_place(f"{whole}{suffix}") == place
+    assert place.name == whole
+
+
+@pytest.mark.parametrize(
+    "name", ["ghcr.io/a/b/c", "us-docker.pkg.dev/p/r", "us-docker.pkg.dev", ""]
+)
+def test_an_image_elsewhere_has_no_place_there(name: str) -> None:
+    assert image_place(name) is None
 
 
 async def test_a_repository_is_there_once_it_was_created(

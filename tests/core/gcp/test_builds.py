@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from core.gcp import storage
-from core.gcp.artifacts import create_repository, image_name
+from core.gcp.artifacts import ImagePlace, create_repository
 from core.gcp.builds import BuildOrder, Builds, BuildSeen, build_request, log_name
 from core.gcp.connection import Google
 from core.gcp.errors import (
@@ -53,7 +53,7 @@ async def order(google: Google) -> BuildOrder:
     bucket = await storage.choose_bucket(google, NUMBER)
     await storage.create_bucket(google, bucket.name, "us-central1", {}, NUMBER)
     await create_repository(google, "us-central1", "bench", {})
-    image = image_name(google.project, "us-central1", "bench", "gpubench")
+    image = ImagePlace("us-central1", google.project, "bench", "gpubench").name
     return BuildOrder("r1", f"{image}:abc", bucket.name, {"BASE_IMAGE": "python:3.11"})
 
 

@@ -63,12 +63,6 @@ def test_every_change_of_a_cluster_says_where_and_asks_nothing_back() -> None:
         assert command[-1] == "--quiet"
 
 
-def test_the_autoscaler_is_set_and_turned_off() -> None:
-    on = gcloud.set_autoscaling(*PLACE, "gpu", 2)
-    assert has(on, "--enable-autoscaling", "--min-nodes", "0", "--max-nodes", "2")
-    assert gcloud.set_autoscaling(*PLACE, "gpu", 0)[-1] == "--no-enable-autoscaling"
-
-
 def test_what_is_there_is_listed_by_label_and_shown_by_name() -> None:
     labels = {"gpubench-run": "r", "gpubench-expires": None}
     terms = "gpubench-expires:* AND {0}.gpubench-run=r"
@@ -80,17 +74,7 @@ def test_what_is_there_is_listed_by_label_and_shown_by_name() -> None:
         *("--filter", f"labels.{terms}".format("labels")),
     )
     assert "--filter" not in gcloud.list_clusters("p", {})
-    assert gcloud.describe_cluster(*PLACE)[:5] == (
-        "gcloud",
-        "container",
-        "clusters",
-        "describe",
-        "c",
-    )
-    assert gcloud.describe_pool(*PLACE, "gpu")[2:5] == ("node-pools", "describe", "gpu")
     assert gcloud.describe_operation("p", "us-central1-a", "operation-1")[4] == "operation-1"
-    filtered = gcloud.list_operations(*PLACE)[-1]
-    assert filtered == "targetLink~/clusters/c(/|$) AND status!=DONE"
 
 
 def test_kubectl_gets_its_context_by_ip_or_by_dns() -> None:
@@ -118,6 +102,14 @@ def test_what_is_left_is_deleted_where_it_is() -> None:
     ]
 
 
+def test_builds_are_cancelled_by_their_tag_as_their_ids_are_known_to_nobody() -> None:
+    assert gcloud.cancel_builds("p", "global", "r1") == (
+        "gcloud builds list --project p --region global --ongoing --filter tags=r1 "
+        "--format 'value(id)' | xargs --no-run-if-empty gcloud builds cancel --project p "
+        "--region global"
+    )
+
+
 def test_images_and_apis_have_their_commands() -> None:
     shown = [
         gcloud.shown(command)
@@ -126,6 +118,7 @@ def test_images_and_apis_have_their_commands() -> None:
             gcloud.delete_repository("p", "us-central1", "r"),
             gcloud.delete_image("p", "us-central1-docker.pkg.dev/p/r/i"),
             gcloud.build_image("p", "my folder", "us-central1-docker.pkg.dev/p/r/i:t"),
+            gcloud.delete_bucket("p", "b"),
             gcloud.enable_api("p", "container.googleapis.com"),
         )
     ]
@@ -136,5 +129,6 @@ def test_images_and_apis_have_their_commands() -> None:
         "gcloud artifacts docker images delete us-central1-docker.pkg.dev/p/r/i --delete-tags "
         "--project p --quiet",
         "gcloud builds submit 'my folder' --tag us-central1-docker.pkg.dev/p/r/i:t --project p",
+        "gcloud storage rm --recursive gs://b --project p --quiet",
         "gcloud services enable container.googleapis.com --project p",
     ]

@@ -13,7 +13,6 @@ from core.gcp.projects import (
     Billing,
     Project,
     billing,
-    default_service_account,
     enabled,
     held,
     project,
@@ -116,10 +115,6 @@ async def test_a_disabled_service_account_does_not_count(tmp_path: Path) -> None
         path = f"/v1/projects/{PROJECT}/serviceAccounts/a%40b.iam.gserviceaccount.com"
         side.answer("GET", path, {"email": "a", "disabled": True})
         assert await service_account_exists(side.google, "a@b.iam.gserviceaccount.com") is False
-
-
-def test_nodes_have_compute_engines_account_where_none_is_named() -> None:
-    assert default_service_account("12") == "12-compute@developer.gserviceaccount.com"
 
 
 @pytest.mark.parametrize("call", ["projects.get", "projects.testIamPermissions"])

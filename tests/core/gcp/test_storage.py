@@ -10,7 +10,7 @@ import pytest
 from core.gcp import storage
 from core.gcp.connection import Google
 from core.gcp.errors import DeniedError, ExistsError, GoogleError
-from core.gcp.storage import Bucket
+from core.gcp.storage import Bucket, OwnBucket
 from tests.core.gcp.at_stand_in import connection
 from tests.core.gcp.rest_side import RestSide
 from tests.google.faults import FaultKind
@@ -47,6 +47,7 @@ async def test_the_bucket_is_gclouds_own(world: GoogleWorld, google: Google) -> 
 
     assert await storage.choose_bucket(google, NUMBER) == Bucket(name, exists=True)
     assert await storage.bucket_labels(google, name) == OURS
+    assert await storage.buckets(google) == (OwnBucket(name, "us-central1", OURS),)
 
 
 async def test_a_bucket_that_others_took_is_not_used(world: GoogleWorld, google: Google) -> None:

@@ -31,10 +31,12 @@ from tests.core.targets.gke_scene import (
     OTHER,
     SPEED,
     ZONE,
+    add_pool,
     calls,
     labels_of,
     stand_up,
 )
+from tests.google.clusters import ClusterStatus
 from tests.google.doings import Doings
 from tests.google.sped_up import SpedUpPolicy
 from tests.google.world import GoogleWorld
@@ -160,6 +162,60 @@ async def test_any_cluster_may_be_used_if_that_is_wanted_and_stays_anothers(
     assert run.deployment.pool in world.gke.clusters[ZONE, CLUSTER].pools
 
 
+async def test_what_fails_on_anothers_cluster_is_no_failure_of_this_run(
+    world: GoogleWorld, tmp_path: Path
+) -> None:
+    theirs = await stand_up(world, {})
+    world.gke.gate.fate = "fails"
+    Doings(world.gke).change(theirs, 18)
+    world.gke.gate.fate = ""
+    run = GkeRun(world, tmp_path, {"reuse": "any"})
+    await have_cluster(run)
+    assert run.records(PartChanged)[-1].state == "ready"
+
+
+async def test_a_place_where_nothing_was_found_is_the_runs_own(
+    world: GoogleWorld, tmp_path: Path
+) -> None:
+    await stand_up(world, {})
+    run = GkeRun(world, tmp_path, {"reuse": "any"})
+    await have_cluster(run)
+    assert not run.deployment.owns_cluster
+    run.deployment.use("us-east1-c", "us-east1-c")
+    assert run.deployment.owns_cluster
+
+
+async def test_anothers_pool_of_the_same_name_is_not_used(
+    world: GoogleWorld, tmp_path: Path
+) -> None:
+    await stand_up(world, {})
+    run = GkeRun(world, tmp_path, {"reuse": "any"})
+    await add_pool(world, labels_of(OTHER), run.deployment.pool, nodes=0)
+    async with run.deployment:
+        with pytest.raises(StageError, match=f"is there already, of run {OTHER}"):
+            await Creating(run.deployment, run.context()).pool()
+    assert identities(run) == {}
+
+
+async def test_a_pool_that_never_comes_ends_the_wait(world: GoogleWorld, tmp_path: Path) -> None:
+    run = GkeRun(world, tmp_path)
+    await run.stand_up()
+    run.deployment.use(ZONE, "us-central1-b")
+    world.faults.add("container.CreateNodePool", "operation never ends")
+    async with run.deployment:
+        with pytest.raises(StageError, match=r"had no node pool .* within 2 minutes"):
+            await Creating(run.deployment, run.context(), pool_limit_s=120).pool()
+
+
+async def test_a_leg_with_a_dot_has_labels_that_google_takes(
+    world: GoogleWorld, tmp_path: Path
+) -> None:
+    run = GkeRun(world, tmp_path)
+    run.deployment.run_id = "20261122-120000-gke-xen-4.17-ab12"
+    await have_cluster(run)
+    assert set(identities(run)) == {"cluster", "node pool"}
+
+
 async def test_a_pool_that_is_there_is_not_created_again(
     world: GoogleWorld, tmp_path: Path
 ) -> None:
@@ -207,7 +263,7 @@ async def test_a_cluster_that_fails_is_named_with_what_removes_it(
     run = GkeRun(world, tmp_path)
     begun(run)
     await until(lambda: world.gke.clusters[ZONE, CLUSTER].work is None)
-    world.gke.clusters[ZONE, CLUSTER].message.status = types.Cluster.Status.ERROR
+    world.gke.clusters[ZONE, CLUSTER].message.status = ClusterStatus.ERROR
     world.gke.clusters[ZONE, CLUSTER].message.status_message = "Something \x1b[31mbroke"
     with pytest.raises(GoogleError) as caught:
         await have_cluster(run)
@@ -260,9 +316,15 @@ def kept(**more: str) -> container_v1.Cluster:
     )
 
 
+def usable(**labels: str) -> container_v1.Cluster:
+    cluster = found(**labels)
+    cluster.workload_identity_config.workload_pool = "p.svc.id.goog"
+    return cluster
+
+
 @pytest.mark.parametrize(
     ("cluster", "reuse"),
-    [(kept(), "ours"), (found(), "any"), (kept(gpubench_owner="ann-laptop"), "any")],
+    [(kept(), "ours"), (usable(), "any"), (usable(gpubench_owner="ann-laptop"), "any")],
 )
 def test_what_may_be_used(cluster: container_v1.Cluster, reuse: str) -> None:
     assert why_not_reused(cluster, reuse, NOW) is None
@@ -288,6 +350,25 @@ def test_why_one_is_refused_with_the_way_out(
     assert sentence in refused[0]
     assert remedy in refused[1]
     assert "--name-suffix" in refused[1]
+
+
+def test_one_that_cannot_take_the_pool_is_refused_whatever_is_allowed() -> None:
+    cluster = usable()
+    cluster.autopilot.enabled = True
+    refused = why_not_reused(cluster, "any", NOW)
+    assert refused is not None
+    assert "Autopilot" in refused[0]
+    cluster = found()
+    cluster.self_link = (
+        f"https://container.googleapis.com/v1/projects/p/locations/{ZONE}/clusters/c"
+    )
+    refused = why_not_reused(cluster, "any", NOW)
+    assert refused is not None
+    assert "no Workload Identity" in refused[0]
+    assert (
+        f"gcloud container clusters update {CLUSTER} --location {ZONE} "
+        "--workload-pool=p.svc.id.goog turns it on"
+    ) in refused[1]
 
 
 def test_what_others_wrote_into_labels_is_harmless() -> None:

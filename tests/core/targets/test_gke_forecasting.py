@@ -42,7 +42,7 @@ def outlook(
 def test_without_earlier_runs_it_is_the_reference_session() -> None:
     found = outlook()
     # Cluster, driver, benchmark and its start, results, teardown; the image fits in beside.
-    assert found.forecast.seconds == 10 + 360 + 180 + (420 + 60) + 15 + 240
+    assert found.forecast.seconds == 10 + 360 + 180 + (420 + 60) + 15 + 300
     image, cluster = found.step("image"), found.step("cluster")
     assert (image.starts_s, cluster.starts_s) == (10, 10)
     assert "cluster" in image.beside

@@ -9,9 +9,6 @@ from typing import Any
 import pytest
 
 from core.errors import WorkError
-from core.gcp import artifacts, storage
-from core.gcp.builds import BuildOrder, Builds
-from core.gcp.connection import Google
 from core.gcp.errors import DeniedError, GoogleError, UnavailableError
 from core.run.teardown import Hand
 from core.run.view import ResourceView
@@ -336,52 +333,3 @@ async def test_a_job_in_a_cluster_that_cannot_be_reached_is_not_called_gone(
 async def test_a_place_outside_google_is_refused(hands: dict[str, Hand]) -> None:
     with pytest.raises(WorkError, match="names no cluster of Google's"):
         await hands["pod"].delete(resource("pod", "x", "context kind, namespace default"))
-
-
-async def start_build(world: GoogleWorld) -> str:
-    async with Google(access_to(world)) as google:
-        await storage.create_bucket(google, "bucket", "us-central1", {}, "123456789012")
-        order = BuildOrder(
-            key=RUN,
-            image=f"us-central1-docker.pkg.dev/{PROJECT}/gpubench-tui/benchmark:1",
-            bucket="bucket",
-        )
-        return await Builds(google).start(order, b"")
-
-
-async def test_a_build_at_work_is_cancelled(world: GoogleWorld, hands: dict[str, Hand]) -> None:
-    build_id = await start_build(world)
-    for identity in ("", build_id):
-        what = resource("build", RUN, f"{PROJECT}/global", identity=identity)
-        assert await remove(hands, what) == (
-            f"cloudbuild.googleapis.com lists no unfinished build tagged {RUN} in global"
-        )
-    assert [build.status for build in world.builds.builds.values()] == ["CANCELLED"]
-
-
-async def push(world: GoogleWorld, **labels: str) -> str:
-    """Have an image there, and one of somebody else beside it; return its reference."""
-    async with Google(access_to(world)) as google:
-        await artifacts.create_repository(google, "us-central1", "gpubench-tui", labels)
-    digest = f"sha256:{'a' * 64}"
-    world.artifacts.push("us-central1", "gpubench-tui", "benchmark", digest, ("1",))
-    world.artifacts.push("us-central1", "gpubench-tui", "benchmark", f"sha256:{'b' * 64}")
-    return f"us-central1-docker.pkg.dev/{PROJECT}/gpubench-tui/benchmark@{digest}"
-
-
-async def test_an_image_goes_and_the_others_of_its_repository_stay(
-    world: GoogleWorld, hands: dict[str, Hand]
-) -> None:
-    reference = await push(world)
-    proof = await remove(hands, resource("image", reference, f"{PROJECT}/registry"))
-    assert proof == (
-        f"artifactregistry.googleapis.com lists no image {reference} in repository gpubench-tui"
-    )
-    left = [each.name for each in world.ledger.standing(apart=True) if each.kind == "image"]
-    assert left == [f"gpubench-tui/benchmark@sha256:{'b' * 64}"]
-
-
-async def test_an_image_in_another_registry_is_refused(hands: dict[str, Hand]) -> None:
-    what = resource("image", "ghcr.io/someone/benchmark:1", f"{PROJECT}/registry")
-    with pytest.raises(WorkError, match="is not in Artifact Registry"):
-        await hands["image"].delete(what)

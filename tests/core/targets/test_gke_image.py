@@ -53,7 +53,7 @@ class Ships:
     asked: int = 0
 
     def __call__(
-        self, deployment: GkeDeployment, _state_dir: Path, credentials: CredentialSource
+        self, deployment: GkeDeployment, state_dir: Path, credentials: CredentialSource
     ) -> Ships:
         self._deployment = deployment
         self.credentials.append(credentials)
@@ -127,10 +127,29 @@ async def test_without_an_engine_cloud_build_builds_and_leaves_only_the_image(
     assert intended.name == created.name == deleted.name == RUN
     order = [event.record.event for event in run.told]
     assert order.index("resource_intended") < order.index("resource_created")
+    assert intended.delete_command.endswith(
+        f"gcloud builds cancel --project {PROJECT} --region global"
+    )
+    # What all runs share stays, and that is told.
+    said = {each.name: each.detail for each in run.records(StageChecked)}
+    (bucket,) = world.storage.buckets.values()
+    assert said["bucket"].startswith(f"{bucket.name} in us-central1 was created and stays")
+    assert bucket.labels == {"created-by": "gpubench-tui"}
     assert [each.name for each in run.records(PartChanged) if each.state == "ready"]
     kinds = [each.kind for each in world.ledger.standing(apart=True)]
     assert "image" in kinds
     assert "object" not in kinds
+
+
+async def test_an_image_that_was_built_is_good_although_its_source_cannot_be_deleted(
+    world: GoogleWorld, tmp_path: Path
+) -> None:
+    world.faults.add("storage.objects.delete", "permission", times=-1)
+    run = GkeRun(world, tmp_path)
+    summary = await build(run, Ships(lambda: "SUCCESS" in built(world)))
+    assert summary.endswith("by Cloud Build")
+    (deleted,) = run.records(ResourceDeleted)
+    assert "its source or log stays in gs://" in deleted.proof
 
 
 async def test_a_build_that_fails_says_what_cloud_build_said(

@@ -39,6 +39,7 @@ async def test_what_is_ready_is_told_line_by_line_and_then_the_plan(
     assert all(each.passed for each in checks.values())
     assert list(checks) == [
         "disk space",
+        "results folder",
         "inputs",
         "credentials",
         "project",
@@ -330,7 +331,7 @@ async def test_several_things_missing_are_all_told_at_once(
     world: GoogleWorld, tmp_path: Path
 ) -> None:
     switch_off("cloudbuild")(world)
-    lack("compute.disks.delete")(world)
+    lack("storage.objects.delete")(world)
     limit("NVIDIA_T4_GPUS", 0)(world)
     failed = await refused(GkeRun(world, tmp_path, {"budget": 0.01}))
     assert [each.name for each in failed] == ["API", "permission", "quota NVIDIA_T4_GPUS", "budget"]

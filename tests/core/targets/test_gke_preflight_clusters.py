@@ -52,12 +52,32 @@ async def test_kept_by_the_same_owner_it_is_used_and_costs_nothing_more(
     run = GkeRun(world, tmp_path, PINNED)
     checks = await check(run)
     assert checks["cluster's name"].detail.endswith("is there already and is used; it stays")
-    assert f"was kept by run {OTHER}" in checks["kept cluster"].detail
+    kept = checks["kept cluster"]
+    assert f"was kept by run {OTHER}" in kept.detail
+    # Also from a machine that knows nothing of that run.
+    assert kept.remedy.endswith(f"sweep --project {PROJECT} --run {OTHER} --yes removes it.")
     assert not run.deployment.owns_cluster
     assert checks["quota CPUS"].detail.startswith("4 needed")
     (planned,) = run.records(RunPlanned)
     (cluster,) = [step for step in planned.steps if step.name == "cluster"]
     assert cluster.usd == 0
+
+
+async def test_a_folder_where_the_results_go_stops_the_run(
+    world: GoogleWorld, tmp_path: Path
+) -> None:
+    (tmp_path / "baseline").mkdir()
+    (failed,) = await refused(GkeRun(world, tmp_path, PINNED))
+    assert failed.detail.startswith(f"{tmp_path / 'baseline'} is in the way")
+
+
+async def test_cloud_build_is_refused_where_the_projects_number_cannot_be_asked(
+    world: GoogleWorld, tmp_path: Path
+) -> None:
+    world.project.services.discard("cloudresourcemanager.googleapis.com")
+    failed = await refused(GkeRun(world, tmp_path))
+    (cloud,) = [each for each in failed if each.name == "Cloud Build"]
+    assert "services enable cloudresourcemanager.googleapis.com" in cloud.remedy
 
 
 async def test_of_this_run_it_is_taken_up(world: GoogleWorld, tmp_path: Path) -> None:
@@ -72,9 +92,22 @@ async def test_of_this_run_it_is_taken_up(world: GoogleWorld, tmp_path: Path) ->
     assert not checks["budget"].required
 
 
+async def test_a_zone_elsewhere_that_google_does_not_list_stops_nothing(
+    world: GoogleWorld, tmp_path: Path
+) -> None:
+    world.gke.unlisted.add("us-east1-b")
+    other = (await check(GkeRun(world, tmp_path, PINNED)))["other clusters"]
+    assert not other.required
+    assert "leaves out us-east1-b" in other.detail
+    world.gke.unlisted.add(ZONE)
+    (failed,) = await refused(GkeRun(world, tmp_path, PINNED))
+    assert failed.name == "clusters"
+    assert ZONE in failed.detail
+
+
 async def test_an_overdue_one_of_ours_is_told(world: GoogleWorld, tmp_path: Path) -> None:
     labels = {RUN_LABEL: "old", OWNER_LABEL: owner(), EXPIRES_LABEL: "1"}
     await stand_up(world, labels, "forgotten")
     overdue = (await check(GkeRun(world, tmp_path, PINNED)))["overdue cluster"]
     assert "forgotten in us-central1-a of run old is overdue" in overdue.detail
-    assert overdue.remedy == f"gpubench-tui --no-ui sweep --project {PROJECT} removes it."
+    assert overdue.remedy == f"gpubench-tui --no-ui sweep --project {PROJECT} --yes removes it."

@@ -85,6 +85,36 @@ async def test_a_cluster_that_is_busy_is_waited_for(world: GoogleWorld, tmp_path
     await until(lambda: not gpus(world))
 
 
+async def test_a_cluster_that_stays_busy_is_not_waited_for_for_long(
+    world: GoogleWorld, tmp_path: Path
+) -> None:
+    run = GkeRun(world, tmp_path)
+    await run.stand_up(gpus=True)
+    world.gke.gate.fate = "never ends"
+    Doings(world.gke).change(world.gke.clusters[ZONE, CLUSTER], 18)
+    world.gke.gate.fate = ""
+    lines: list[str] = []
+    async with run.deployment:
+        async with asyncio.timeout(300):
+            assert not await shrink(run.deployment, context(run, lines))
+    assert lines == [
+        "the GPU nodes could not be let go at once: Google did not take it within 120 s."
+    ]
+
+
+async def test_a_look_that_fails_while_the_cluster_is_busy_is_only_noted(
+    world: GoogleWorld, tmp_path: Path
+) -> None:
+    run = GkeRun(world, tmp_path)
+    await run.stand_up(gpus=True)
+    Doings(world.gke).change(world.gke.clusters[ZONE, CLUSTER], 18)
+    world.faults.add("container.ListOperations", "permission", times=-1)
+    lines: list[str] = []
+    async with run.deployment:
+        assert not await shrink(run.deployment, context(run, lines))
+    assert len(lines) == 1
+
+
 @pytest.mark.parametrize("fault", ["permission", "internal"])
 async def test_what_prevents_it_is_only_noted(
     world: GoogleWorld, tmp_path: Path, fault: Any

@@ -12,6 +12,7 @@ import pytest
 from benchmark.progress import Remarked
 from core.run.cost_events import BillingEnded, BillingStarted, CostMetered, CostWarned
 from core.run.events import Stage
+from core.targets.gke.deployment import Rates
 from tests.core.targets.gke_run import QUICK, GkeRun, ended, until
 from tests.core.targets.gke_scene import (
     CLUSTER,
@@ -128,6 +129,39 @@ async def test_without_google_it_goes_on_counting_and_says_so_once(
     assert first.message.startswith("What is billed cannot be seen just now")
     assert second.message == "Google tells again what is billed."
     assert total(run).spent_usd == pytest.approx(world.ledger.usd(), rel=0.02)
+
+
+async def test_what_was_asked_for_and_never_seen_counts_against_the_limits(
+    world: GoogleWorld, tmp_path: Path
+) -> None:
+    run = GkeRun(world, tmp_path, {"budget": 0.12})
+    run.deployment.rates = Rates(cluster=0.2, pool=0.6)
+    fault = world.faults.add("compute.*", "permission", times=-1)
+    watch = run.watch()
+    await run.stand_up(gpus=True)
+    await until(lambda: run.stops)
+    assert run.stops[0].sentence.startswith("The budget of $0.12 is reached")
+    # The cluster's own fee was seen.
+    assert "up to $0.70/h unseen count against the limits" in total(run).source
+    assert total(run).usd_per_hour == pytest.approx(0.1)
+    assert world.ledger.usd() <= 0.12
+    fault.times = 0
+    await until(lambda: len(run.records(BillingStarted)) == 5)
+    await until(lambda: "unseen" not in total(run).source)
+    await ended(watch)
+
+
+async def test_a_list_that_fails_once_counts_nothing_unseen(
+    world: GoogleWorld, tmp_path: Path
+) -> None:
+    run = GkeRun(world, tmp_path)
+    run.deployment.rates = Rates(cluster=0.2, pool=0.6)
+    world.faults.add("compute.*", "permission", times=2)
+    watch = run.watch()
+    await run.stand_up()
+    await until(lambda: len(run.records(BillingStarted)) == 3)
+    await ended(watch)
+    assert all("unseen" not in record.source for record in run.records(CostMetered))
 
 
 async def test_what_cannot_be_watched_over_does_not_go_on(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from benchmark.errors import OutputError
 from benchmark.results import read_result
 from core.errors import SettingsError, StageError, WorkError
 from core.kube.cluster import JsonObject
@@ -230,6 +231,30 @@ async def test_results_that_cannot_be_fetched_stay_and_the_run_says_how_to_retry
     assert on_cpu.records(ResultsStored) == []
 
 
+async def test_a_fault_of_this_machine_keeps_no_pod_once_the_results_are_here(
+    on_cpu: World,
+) -> None:
+    running = asyncio.create_task(on_cpu.run())
+    pod = await on_cpu.benchmark_pod()
+    await on_cpu.measured(pod)
+    await on_cpu.said("pod", "working", "runs")
+    (on_cpu.folder / "results" / "baseline").mkdir()
+    pod.log(DONE.model_dump_json(), container="benchmark")
+    pod.finish(container="benchmark")
+    with pytest.raises(OutputError, match="is in the way"):
+        await running
+    assert not on_cpu.deployment.holding
+    assert read_result(on_cpu.run_folder / "benchmark_results.json").benchmarks
+
+
+async def test_a_folder_where_the_results_go_is_found_before_anything_is_created(
+    on_cpu: World,
+) -> None:
+    (on_cpu.folder / "results" / "baseline").mkdir()
+    with pytest.raises(StageError, match=r"results folder: .* is in the way"):
+        await on_cpu.run()
+
+
 def fresh(world: World) -> Deployment:
     """As another process would have it."""
     return Deployment(world.settings, world.access, world.connect)
@@ -424,6 +449,18 @@ async def test_a_job_that_is_deleted_before_it_has_a_pod_ends_the_run(on_cpu: Wo
     async with asyncio.timeout(20):
         with pytest.raises(StageError):
             await running
+
+
+async def test_a_pod_that_vanishes_while_its_log_is_read_is_said_to_be_gone(on_cpu: World) -> None:
+    running = asyncio.create_task(on_cpu.run())
+    pod = await on_cpu.benchmark_pod()
+    await on_cpu.measured(pod)
+    await on_cpu.said("pod", "working", "runs")
+    pod.gone()
+    async with asyncio.timeout(20):
+        with pytest.raises(StageError, match="is gone") as caught:
+            await running
+    assert "rerun" in caught.value.remedy
 
 
 async def test_a_failed_benchmark_that_is_kept_keeps_its_pod(

@@ -10,7 +10,9 @@ from core.errors import JournalError
 from core.run.events import RunCreated
 from core.run.journal import Journal
 from core.run.process import utc_now
-from core.targets.registry import settings_of_run
+from core.settings import Settings
+from core.targets.gke.deployment import GkeDeployment, cluster_name
+from core.targets.registry import settings_of_run, workplace_of
 from tests.core.runs import named_run
 
 
@@ -53,3 +55,26 @@ def test_those_of_another_version_are_one_sentence(journal: Journal, wrong: dict
 def test_a_target_of_another_version_is_one_sentence(journal: Journal) -> None:
     with pytest.raises(JournalError, match="target"):
         settings_of_run(journal, named_run(journal, "run", target="moon"))
+
+
+async def test_what_a_workplace_opened_is_closed_with_it(journal: Journal) -> None:
+    run = named_run(journal, "run", target="gke")
+    journal.append(run.id, created(target="gke", project="stand-in-project"), time=utc_now())
+    workplace = workplace_of(journal, run)
+    holder = workplace.holder
+    assert isinstance(holder, GkeDeployment)
+    async with workplace as place:
+        assert place is holder.kube
+        opened = holder.google()
+        assert holder.google() is opened
+    assert holder.google() is not opened
+
+
+def test_clusters_whose_names_are_cut_stay_apart() -> None:
+    suffixes = ("long-build-one-00000001", "long-build-two-00000001")
+    names = {
+        cluster_name(Settings(target="gke", project="stand-in-project", name_suffix=suffix))
+        for suffix in suffixes
+    }
+    assert len(names) == len(suffixes)
+    assert max(map(len, names)) <= 40

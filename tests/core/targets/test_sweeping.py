@@ -9,15 +9,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from core.errors import ProblemError
-from core.gcp import artifacts
+from core.gcp import artifacts, storage
 from core.gcp.connection import Google
-from core.gcp.errors import UnavailableError
+from core.gcp.errors import GoogleError, UnavailableError
+from core.gcp.specs import label_value
 from core.run.events import ResourceCreated, ResourceIntended
 from core.run.journal import Journal
 from core.run.process import utc_now
 from core.run.view import RunView
 from core.targets.gke.surveying import Found
-from core.targets.gke.sweeping import Choice, Outcome, Sweep, judge
+from core.targets.gke.sweeping import Choice, Outcome, Sweep, is_of_run, judge
 from tests.core.runs import named_run
 from tests.core.targets.gke_scene import (
     CLUSTER,
@@ -52,6 +53,22 @@ def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
 async def world() -> AsyncIterator[GoogleWorld]:
     async with quick_world() as stand_in:
         yield stand_in
+
+
+DOTTED = "20261123-060000-gke-xen-4.17-ab12"
+
+
+@pytest.mark.parametrize(
+    ("label", "run", "is_its"),
+    [
+        (label_value(DOTTED), DOTTED, True),
+        (label_value(DOTTED), DOTTED[:26], True),
+        ("20261123-060000-gke-xen-ab12", "20261123-", True),
+        ("20261123-060000-gke-xen-ab12", "20261123-06000-", False),
+    ],
+)
+def test_a_run_is_known_by_its_beginning(label: str, run: str, is_its: bool) -> None:
+    assert is_of_run(label, run) is is_its
 
 
 @pytest.fixture
@@ -215,6 +232,60 @@ async def test_a_list_that_is_not_whole_is_no_list(world: GoogleWorld, sweep: Sw
         await sweep.look()
 
 
+async def test_what_was_found_goes_though_a_zone_could_not_be_asked(
+    world: GoogleWorld, sweep: Sweep
+) -> None:
+    await stand_up(world, OVERDUE)
+    await stand_up(world, OVERDUE, location="us-central1-b")
+    world.gke.unlisted.add("us-central1-b")
+    with pytest.raises(UnavailableError, match="leaves out us-central1-b"):
+        await sweep.look()
+    missed: list[GoogleError] = []
+    found = await sweep.look(missed.append)
+    # Its machines are of a cluster that is not known: they are no things of their own.
+    assert names(list(found)) == [f"cluster {CLUSTER}"]
+    assert found[0].location.endswith(ZONE)
+    assert [each.sentence for each in missed] == [
+        "Google's list of clusters leaves out us-central1-b."
+    ]
+    (outcome,) = await sweep.remove(found, lambda _outcome: None)
+    assert outcome.proof
+
+
+@pytest.mark.parametrize(
+    ("call", "left"),
+    [
+        ("compute.instances.aggregatedList", ["cluster", "disk"]),
+        ("container.ListClusters", ["disk"]),
+        ("compute.disks.aggregatedList", ["cluster"]),
+    ],
+)
+async def test_one_list_that_fails_hides_nothing_of_the_others(
+    world: GoogleWorld, sweep: Sweep, call: str, left: list[str]
+) -> None:
+    await stand_up(world, OVERDUE)
+    world.fleet.add_disk("orphan", ZONE, "pd-balanced", 10, OVERDUE)
+    world.faults.add(call, "permission", times=-1)
+    missed: list[GoogleError] = []
+    assert [each.kind for each in await sweep.look(missed.append)] == left
+    assert len(missed) == 1
+
+
+async def test_where_no_list_can_be_had_it_is_an_error(world: GoogleWorld, sweep: Sweep) -> None:
+    for service in ("compute", "container"):
+        world.faults.add(f"{service}.*", "permission", times=-1)
+    with pytest.raises(GoogleError):
+        await sweep.look(lambda _problem: None)
+
+
+async def test_a_beginning_that_ends_between_two_words_is_one(
+    world: GoogleWorld, sweep: Sweep
+) -> None:
+    world.fleet.add_disk("ours", ZONE, "pd-balanced", 10, labels_of(RUN))
+    assert names(await going(sweep, Choice(run=RUN[:16]))) == ["disk ours"]
+    assert RUN[:16].endswith("-")
+
+
 async def test_repositories_are_listed_and_stay_unless_asked_for(
     world: GoogleWorld, sweep: Sweep
 ) -> None:
@@ -232,11 +303,44 @@ async def test_repositories_are_listed_and_stay_unless_asked_for(
     assert list(world.artifacts.repositories) == [("us-central1", "somebodys")]
 
 
+async def test_the_bucket_of_builds_stays_unless_asked_for(
+    world: GoogleWorld, sweep: Sweep
+) -> None:
+    async with Google(access_to(world)) as google:
+        ours = {"created-by": "gpubench-tui"}
+        await storage.create_bucket(google, "ours", "us-central1", ours, "123456789012")
+        await storage.create_bucket(google, "somebodys", "us-central1", {}, "123456789012")
+        for name in ("gpubench/r1.tar.gz", "log-1.txt"):
+            await storage.upload(google, "ours", name, b"x")
+    (found,) = await sweep.look()
+    assert (found.kind, found.name, found.location) == ("bucket", "ours", f"{PROJECT}/us-central1")
+    assert found.delete_command.startswith("gcloud storage rm --recursive gs://ours")
+    assert await going(sweep, EVERYTHING) == []
+    (outcome,) = await swept(sweep, Choice(images=True))
+    assert outcome.proof == "storage.googleapis.com has no bucket ours"
+    assert list(world.storage.buckets) == ["somebodys"]
+
+
+async def test_a_bucket_that_others_use_too_stays_with_what_is_theirs(
+    world: GoogleWorld, sweep: Sweep
+) -> None:
+    async with Google(access_to(world)) as google:
+        ours = {"created-by": "gpubench-tui"}
+        await storage.create_bucket(google, "shared", "us-central1", ours, "123456789012")
+        for name in ("gpubench/r1.tar.gz", "source/theirs.tgz"):
+            await storage.upload(google, "shared", name, b"x")
+    (outcome,) = await swept(sweep, Choice(images=True))
+    assert outcome.proof == ""
+    assert "not empty" in outcome.reason
+    assert list(world.storage.buckets["shared"].objects) == ["source/theirs.tgz"]
+
+
 async def test_repositories_that_cannot_be_asked_for_keep_nothing_from_being_found(
     world: GoogleWorld, sweep: Sweep
 ) -> None:
     world.project.services.discard("artifactregistry.googleapis.com")
     world.faults.add("artifactregistry.repositories.list", "permission", times=-1)
+    world.faults.add("storage.buckets.list", "permission", times=-1)
     world.fleet.add_disk("orphan", ZONE, "pd-balanced", 10, OVERDUE)
     assert names(await going(sweep, THE_OVERDUE)) == ["disk orphan"]
 
