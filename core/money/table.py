@@ -30,6 +30,7 @@ _LOCAL_SSDS_A_GPU = {"a2-ultragpu": 1, "a3-highgpu": 2}
 # https://cloud.google.com/compute/docs/general-purpose-machines#e2-shared-core: two vCPUs are seen,
 # and these fractions of them billed.
 _SHARED_CORES = {"e2-micro": 0.25, "e2-small": 0.5, "e2-medium": 1.0}
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +173,24 @@ def usd_per_hour(items: Iterable[PriceItem]) -> float:
 
 
 def origins(sources: Iterable[str]) -> str:
-    """Return where prices are from, each origin once, in the order of its first price."""
-    return "; ".join(dict.fromkeys(source.partition(": ")[0] for source in sources))
+    """Return where prices are from, each origin once, in the order of its first price; those that
+    differ in their date only as one, with the first and the last date.
+    """
+    dates: dict[tuple[str, str], list[str]] = {}
+    for source in sources:
+        words, date, rest = _dated(source.partition(": ")[0])
+        dates.setdefault((words, rest), []).append(date)
+    return "; ".join(
+        f"{words}{' to '.join(sorted({min(known), max(known)}))}{rest}"
+        for (words, rest), known in dates.items()
+    )
+
+
+def _dated(origin: str) -> tuple[str, str, str]:
+    found = _DATE.search(origin)
+    if found is None:
+        return origin, "", ""
+    return origin[: found.start()], found[0], origin[found.end() :]
 
 
 def family_of(machine: str) -> str:

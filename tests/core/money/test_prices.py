@@ -255,3 +255,8 @@ class TestFile:
     def test_no_file_is_no_price(self, tmp_path: Path) -> None:
         assert stored_prices(tmp_path / "none", IOWA, NOON) is None
         assert stored_prices(tmp_path, IOWA, NOON) is None
+
+
+def test_origins_that_differ_in_their_date_only_are_said_once() -> None:
+    sources = ("list as of 2026-11-22: a", "list as of 2025-01-01: b", "live of 2026-11-23: c")
+    assert origins(sources) == "list as of 2025-01-01 to 2026-11-22; live of 2026-11-23"

@@ -271,6 +271,15 @@ async def test_one_list_that_fails_hides_nothing_of_the_others(
     assert len(missed) == 1
 
 
+async def test_a_disk_whose_instance_could_not_be_asked_for_is_no_thing_of_its_own(
+    world: GoogleWorld, sweep: Sweep
+) -> None:
+    await stand_up(world, OVERDUE)
+    world.gke.clusters.pop((ZONE, CLUSTER))
+    world.faults.add("compute.instances.aggregatedList", "permission", times=-1)
+    assert await sweep.look(lambda _problem: None) == ()
+
+
 async def test_where_no_list_can_be_had_it_is_an_error(world: GoogleWorld, sweep: Sweep) -> None:
     for service in ("compute", "container"):
         world.faults.add(f"{service}.*", "permission", times=-1)
