@@ -54,9 +54,9 @@ async def test_every_page_of_a_hostile_run_only_prints(place: Path, size: tuple[
         await until(pilot, lambda: len(pilot.app._notifications) == 2)
         await shown(pilot, "xxx…")
         await pilot.press("enter")
-        for number, text in enumerate(("job", "1/4  Server", "per hour", "log"), start=1):
+        for number, text in enumerate(("job", "1/4  Server", "prices: ", "log"), start=1):
             # The last lines, of a pane that has more than fit.
-            await pilot.press(str(number), *(("end",) if text == "per hour" else ()))
+            await pilot.press(str(number), *(("end",) if text == "prices: " else ()))
             await shown(pilot, text, "[bold red]x[/] [/]")
         await pilot.press("w")
         await shown(pilot, "[bold red]x[/] [/]")

@@ -61,26 +61,33 @@ def plan_content(progress: PlanProgress, width: int) -> Content:
     its dollars.
     """
     begun = progress.now_s is not None
-    name = min(_NAME, max((len(harmless(step.name)) for step in progress.steps), default=0))
+    names = [_short(step.name, _NAME) for step in progress.steps]
+    name = max(map(len, names), default=0)
     fixed = name + _TIME + _USD + 4 + (2 if begun else 0)
     room = width - fixed
     basis = room >= _LEAST_LANE * 4 + _BASIS
     lane = max(_LEAST_LANE, min(_MOST_LANE, room - (_BASIS if basis else 0)))
     span = max(progress.ends_s, progress.now_s or 0.0, 1.0)
     lines = []
-    for step in progress.steps:
+    for step, shown in zip(progress.steps, names, strict=True):
         line = Content.assemble(
             *((mark(step.state), " ") if begun else ()),
-            Content(harmless(step.name)).truncate(name, ellipsis=True, pad=True),
+            Content(shown).truncate(name, ellipsis=True, pad=True),
             " ",
             _lane(step, progress.now_s, span, lane),
             f" {_time(step, progress.now_s):>{_TIME}}",
             (f" {money(step.usd):>{_USD}}", MUTED),
         )
         if basis:
-            line += Content.styled(f"  {harmless(step.basis)}", MUTED)
+            line += Content.styled(f"  {_short(step.basis, _BASIS)}", MUTED)
         lines.append(line.truncate(width, ellipsis=True))
     return Content("\n").join(lines)
+
+
+def _short(text: str, width: int) -> str:
+    # Cut first: a megabyte takes its time.
+    safe = harmless(text[: width + 1])
+    return safe if len(safe) <= width else f"{safe[: width - 1]}…"
 
 
 def _lane(step: PlanStep, now_s: float | None, span: float, width: int) -> Content:
