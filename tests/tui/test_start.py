@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import signal
 from pathlib import Path
 
 import pytest
-from textual.widgets import Select
+from textual.widgets import Select, Static
 
 from core.run.journal import Journal
 from core.run.process import utc_now
 from tests.core.runs import start_stand_in
-from tests.tui.conftest import Driver, OpenConsole, screen_text, until, until_shown
+from tests.tui.conftest import OpenConsole, screen_text, until, until_shown
 from tests.tui.recorded import replay
 from tui.screens.form import FIELDS
 
@@ -115,12 +114,13 @@ class TestForm:
             await pilot.press("r")
             await until_shown(pilot, "needs a Google Cloud project")
             words = ("project", "zone", "machine", "gpu", "spot", "budget", "deadline minutes")
-            lines = [
-                line.split("  ")[0].strip() for line in screen_text(pilot).splitlines() if line
+            lines = [line.strip() for line in screen_text(pilot).splitlines()]
+            places = [
+                next(number for number, line in enumerate(lines) if line.startswith(f"{word} "))
+                for word in words
             ]
-            places = [lines.index(word) for word in words]
             assert places == sorted(places)
-            assert "namespace" not in lines
+            assert not any(line.startswith("namespace") for line in lines)
             assert not pilot.app.screen.active_bindings["ctrl+s"].enabled
 
     @pytest.mark.parametrize("size", [(80, 24), (200, 60)], ids=["80x24", "200x60"])
@@ -145,7 +145,7 @@ class TestForm:
             # The image is built beside the cluster, and GPUs are asked for when both are there.
             assert steps["image"].index("━") == steps["cluster"].index("━")
             assert steps["drivers"].index("━") >= steps["cluster"].rindex("━")
-            assert "6 min 00 s $0.0090" in steps["cluster"]
+            assert re.search(r"6 min 00 s +\$0\.0\d+", steps["cluster"])
             assert pilot.app.screen.active_bindings["ctrl+s"].enabled
 
     async def test_a_spot_node_and_a_small_budget_change_what_is_said_of_the_cost(
@@ -156,9 +156,9 @@ class TestForm:
             await until_shown(pilot, "Enter  ")
             await pilot.press("r")
             await until_shown(pilot, "of a budget of $0.05")
-            before = _dollars(pilot)
+            assert "spot)" not in screen_text(pilot)
             pilot.app.screen.query_one("#field-spot", Select).value = "yes"
-            await until(pilot, lambda: "$" in screen_text(pilot) and _dollars(pilot) < before)
+            await until_shown(pilot, "of a budget of $0.05", "the upper bound of spot)")
             await pilot.press("f2")
             assert "--spot yes" in pilot.app.clipboard
             assert "--budget 0.05" in pilot.app.clipboard
@@ -268,12 +268,6 @@ class TestForm:
             assert pilot.app.clipboard.endswith("--leg baseline --profile quick --device cpu")
 
 
-def _dollars(pilot: Driver) -> float:
-    """What the form says the run will cost; endless while it checks."""
-    found = re.search(r"cost +about \$([0-9.]+)", screen_text(pilot))
-    return float(found[1]) if found else math.inf
-
-
 class TestStart:
     async def test_a_run_that_is_started_lives_in_a_process_of_its_own(
         self, open_console: OpenConsole, state: Path, tmp_path: Path
@@ -304,7 +298,9 @@ class TestStart:
             await pilot.press("r")
             await until_shown(pilot, "measurements  4")
             await pilot.press("ctrl+s")
-            await until_shown(pilot, "Not a directory. Choose a folder")
+            said = pilot.app.screen.query_one("#check", Static)
+            # Where the lines break depends on the folder's name.
+            await until(pilot, lambda: "Not a directory. Choose a folder" in str(said.content))
             assert pilot.app.screen.active_bindings["ctrl+s"].enabled
             assert "start a run" in screen_text(pilot)
 

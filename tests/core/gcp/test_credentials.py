@@ -227,6 +227,8 @@ def broken_key(token_uri: str) -> dict[str, str]:
         json.dumps(broken_key("x")),
         b"\xff\xfe\x00",
     ],
+    # A key is another one each time, and workers must agree on the names.
+    ids=range(10),
 )
 @pytest.mark.parametrize("by_variable", [False, True])
 async def test_a_file_without_good_credentials_is_told_and_its_secrets_are_not(
