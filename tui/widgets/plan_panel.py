@@ -38,9 +38,16 @@ class PlanPanel(Static):
     def __init__(self) -> None:
         super().__init__(markup=False, classes="panel", id="plan")
         self.border_title = "plan"
+        self._shown: tuple[Followed, datetime] | None = None
+
+    def on_resize(self) -> None:
+        """Draw it for its new width; of a run that has ended nobody else would."""
+        if self._shown is not None:
+            self.show(*self._shown)
 
     def show(self, followed: Followed, now: datetime) -> None:
         """Show how far it is."""
+        self._shown = followed, now
         plan = followed.view.forecast
         self.display = plan is not None
         if plan is None:
