@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.errors import OutputError
+from benchmark.errors import OutputError, ResultFileError
 from benchmark.results import read_result
 from core.errors import SettingsError, StageError, WorkError
 from core.kube.cluster import JsonObject
@@ -416,7 +416,7 @@ async def test_results_of_another_run_are_refused(on_cpu: World) -> None:
     file.write_text(file.read_text().replace(RUN, "20260101-000000-local-baseline-0000"))
     pod.log(DONE.model_dump_json(), container="benchmark")
     pod.finish(container="benchmark")
-    with pytest.raises(StageError):
+    with pytest.raises(ResultFileError, match="was edited after it was written"):
         await running
     assert on_cpu.records(ResultsStored) == []
 
