@@ -186,6 +186,7 @@ def test_no_secret_is_given_to_a_process_as_argument_or_by_its_environment(lived
     assert b"docker-credential-planted get" in lived.heard
 
 
+@pytest.mark.slow
 @pytest.mark.cluster
 async def test_a_run_measures_on_a_real_kubernetes_behind_googles_api(
     command_line: CommandLine, real_cluster_access: Access, real_namespace: str, tmp_path: Path
