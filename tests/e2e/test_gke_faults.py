@@ -28,7 +28,12 @@ from tests.google.fault_points import (
 )
 from tests.google.killing import SHORT, Session, Zygote, session
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(600),
+    # Of tests.google.fault_matrix: CI has half an hour.
+    pytest.mark.slow,
+]
 
 _AT_ONCE = 4
 _SPEED = 25.0
