@@ -218,15 +218,15 @@ async def test_budget_and_deadline_hold_with_the_teardown_and_with_nobody_there(
     ) as first:
         world = first.world
         (second,) = beside(first, 1)
-        first.create(budget=0.145)
+        first.create(budget=0.17)
         second.create(name_suffix="second", deadline_minutes=20)
         codes = await asyncio.gather(first.do("run"), second.do("run"))
         assert list(codes) == [1, 1]
         assert world.ledger.is_empty()
         end = finished(first)
         assert end.state is RunState.FAILED
-        assert end.sentence.startswith("The budget of $0.14 is reached: ")
-        assert 0.07 < world.ledger.usd(label=(RUN_LABEL, first.run_id)) <= 0.145
+        assert end.sentence.startswith("The budget of $0.17 is reached: ")
+        assert 0.07 < world.ledger.usd(label=(RUN_LABEL, first.run_id)) <= 0.17
         warned = [e.record.share for e in first.events() if isinstance(e.record, CostWarned)]
         assert warned == [0.5, 0.8, 0.95]
         late = finished(second)

@@ -169,7 +169,8 @@ class Session:
             "target": "gke",
             "project": PROJECT,
             "credentials": str(self.world.credentials_file),
-            "image": "registry.test/benchmark",
+            # Named by its digest: no container engine has to be here.
+            "image": "registry.test/benchmark@sha256:" + "0" * 64,
             "prices": "shipped",
             "results_dir": self.folder / "results",
             "state_dir": self.folder / "state",

@@ -23,7 +23,7 @@ from core.run.journal_file import FILE_NAME
 from core.run.log import LOG_FILE
 from tests.core.conftest import CommandLine, small_disk
 from tests.core.runs import ROOT
-from tests.tui.conftest import NOW, OpenConsole, screen_text, until, until_shown
+from tests.tui.conftest import NOW, Driver, OpenConsole, screen_text, until, until_shown
 from tests.tui.recorded import replay
 
 __all__ = ["small_disk"]
@@ -214,6 +214,11 @@ class TestEvents:
             connection.execute("INSERT INTO events VALUES (?, ?, ?)", (run.id, sequence, line))
 
 
+async def until_said(pilot: Driver, *texts: str) -> None:
+    """Wait for sentences; where their lines break depends on the folder's name."""
+    await until(pilot, lambda: all(text in " ".join(screen_text(pilot).split()) for text in texts))
+
+
 class TestFiles:
     @pytest.mark.parametrize("what", ["missing", "damaged", "edited", "device"])
     async def test_a_result_file_that_cannot_be_used_is_said(
@@ -239,11 +244,11 @@ class TestFiles:
         async with open_console((160, 40)) as pilot:
             await until_shown(pilot, other.id)
             await pilot.press("down", "i")
-            await until_shown(pilot, said, "1 Figures")
+            await until_said(pilot, said, "1 Figures")
             await pilot.press("2")
             await until_shown(pilot, "There is no result to plot")
             await pilot.press("escape", "up", "d")
-            await until_shown(pilot, said, "There is nothing to lay side by side")
+            await until_said(pilot, said, "There is nothing to lay side by side")
             await pilot.press("escape")
             await until_shown(pilot, other.id, run.id)
             await still_usable(pilot)

@@ -36,7 +36,8 @@ def part_lines(parts: Sequence[PartChanged], width: int, room: int) -> list[Cont
     tried = [part for part in parts if part.kind == "attempt"]
     lines = [line for part in tried for line in _drawn(part, _Columns([], width), width)]
     others = [part for part in parts if part.kind != "attempt"]
-    return [*lines, *_fitting(others, width, max(_LEAST_LINES, room - len(lines)))]
+    left = max(_LEAST_LINES, room - len(lines)) if tried else room
+    return [*lines, *_fitting(others, width, left)]
 
 
 def _fitting(parts: Sequence[PartChanged], width: int, room: int) -> list[Content]:

@@ -15,7 +15,6 @@ from core.run.events import (
     RunState,
     Stage,
     StopRequested,
-    TeardownFinished,
 )
 from core.run.journal import Journal, Run
 from core.run.launch import NewRun, create_run
@@ -100,17 +99,16 @@ def test_a_measurement_of_this_machine_cannot_be_gone_on_with(
     assert f"rerun {run.id}" in said.err
 
 
-def test_what_an_ended_run_left_is_removed_without_asking_again(
+def test_what_an_ended_run_kept_stays_until_a_teardown_is_asked_for(
     gpubench: Gpubench, journal: Journal, results: Path, start: Start
 ) -> None:
     run, survivor = ended(journal, results, RunState.FAILED), start(OBEDIENT)
     note_process(journal, run, survivor)
     said = gpubench("resume", run.id)
-    assert said.code == 0
-    assert not survivor.alive()
-    ends = [e.record for e in journal.events(run.id) if isinstance(e.record, TeardownFinished)]
-    assert [end.left for end in ends] == [()]
-    # Once more there is nothing to do.
+    assert said.code == 2
+    assert f"teardown {run.id} removes it" in said.err
+    assert survivor.alive()
+    assert gpubench("teardown", run.id).code == 0
     assert gpubench("resume", run.id).err.endswith("has ended and left nothing.\n")
 
 
