@@ -192,11 +192,10 @@ class RunProcess:
                     self._log.write("run", line)
 
     def _stop(self, work: asyncio.Future[None], reason: str) -> None:
+        work.cancel()
         if not self._stop_reason:
             self._stop_reason = reason
-            work.cancel()
             self._emit(None, StopRequested(reason=reason))
-        work.cancel()
 
     def _context_of(self, stage: Stage) -> StageContext:
         return StageContext(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from core.gcp import gcloud
 from core.gcp.access import GoogleAccess
 from core.gcp.artifacts import image_place
+from core.gcp.specs import RUN_LABEL
 from core.kube.objects import job_object, to_json, to_yaml
 from core.run.process import utc_now
 from core.targets.gke.deployment import GkeDeployment
@@ -54,9 +55,9 @@ def commands(settings: Settings) -> list[tuple[str, str]]:
         ("let the GPU nodes go", gcloud.resize_pool(*where, deployment.pool, 0)),
         ("remove the pool", gcloud.delete_pool(*where, deployment.pool)),
         ("remove the cluster", gcloud.delete_cluster(*where)),
-        ("see that nothing is left", gcloud.list_clusters(project, {"gpubench-run": _RUN})),
+        ("see that nothing is left", gcloud.list_clusters(project, {RUN_LABEL: _RUN})),
         *(
-            ("", gcloud.list_compute(kind, project, {"gpubench-run": _RUN}))
+            ("", gcloud.list_compute(kind, project, {RUN_LABEL: _RUN}))
             for kind in ("instances", "disks", "forwarding-rules", "addresses")
         ),
     ]
