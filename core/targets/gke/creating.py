@@ -28,7 +28,6 @@ from core.run.events import (
 )
 from core.run.pipeline import StageContext
 from core.targets.gke.deployment import GkeDeployment, owner
-from core.targets.gke.deployment import Rates as Rates
 from core.text import harmless
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from core.gcp.access import GoogleAccess, endpoints_of
 from core.gcp.cluster_request import cluster_request, pool_message
 from core.gcp.specs import EXPIRES_LABEL, OWNER_LABEL, RUN_LABEL, ClusterSpec, PoolSpec
 from core.run.events import ResourceIntended
+from core.run.teardown import Hand
 from core.run.view import ResourceView
 from tests.google.clock import Durations
 from tests.google.clusters import GkeCluster
@@ -109,6 +110,13 @@ def resource(
     """What the journal has of a resource."""
     intended = ResourceIntended(kind=kind, name=name, location=location, delete_command="gcloud …")
     return ResourceView(intended, more.get("identity", "known"))
+
+
+async def remove(hands: Mapping[str, Hand], what: ResourceView) -> str | None:
+    """Delete as a teardown does, and return the proof."""
+    hand = hands[what.intended.kind]
+    await hand.delete(what)
+    return await hand.gone(what)
 
 
 def standing(world: GoogleWorld, run: str | None = None) -> list[str]:

@@ -11,7 +11,6 @@ import pytest
 from core.errors import WorkError
 from core.gcp.errors import DeniedError, GoogleError, UnavailableError
 from core.run.teardown import Hand
-from core.run.view import ResourceView
 from core.targets.gke.hands import Reach, gke_hands
 from tests.core.kube.stand_in_store import JOBS
 from tests.core.targets.gke_scene import (
@@ -28,6 +27,7 @@ from tests.core.targets.gke_scene import (
     calls,
     labels_of,
     quick_world,
+    remove,
     resource,
     stand_up,
     standing,
@@ -58,12 +58,6 @@ async def world() -> AsyncIterator[GoogleWorld]:
 def hands(world: GoogleWorld) -> dict[str, Hand]:
     # The IP endpoint's authority is the cluster's own, and needs nothing of this process.
     return gke_hands(Reach(access_to(world), RUN, dns=False))
-
-
-async def remove(hands: dict[str, Hand], what: ResourceView) -> str | None:
-    hand = hands[what.intended.kind]
-    await hand.delete(what)
-    return await hand.gone(what)
 
 
 async def test_a_cluster_goes_with_all_its_nodes(

@@ -12,7 +12,6 @@ from core.gcp import artifacts, storage
 from core.gcp.builds import BuildOrder, Builds
 from core.gcp.connection import Google
 from core.run.teardown import Hand
-from core.run.view import ResourceView
 from core.targets.gke.hands import Reach, gke_hands
 from tests.core.targets.gke_scene import (
     OTHER,
@@ -21,6 +20,7 @@ from tests.core.targets.gke_scene import (
     access_to,
     labels_of,
     quick_world,
+    remove,
     resource,
     stand_up,
 )
@@ -45,12 +45,6 @@ async def world() -> AsyncIterator[GoogleWorld]:
 @pytest.fixture
 def hands(world: GoogleWorld) -> dict[str, Hand]:
     return gke_hands(Reach(access_to(world), RUN, dns=False))
-
-
-async def remove(hands: dict[str, Hand], what: ResourceView) -> str | None:
-    hand = hands[what.intended.kind]
-    await hand.delete(what)
-    return await hand.gone(what)
 
 
 async def start_build(world: GoogleWorld) -> str:

@@ -9,7 +9,6 @@ import pytest
 
 from core.errors import WorkError
 from core.run.teardown import Hand
-from core.run.view import ResourceView
 from core.targets.gke.hands import Reach, gke_hands
 from tests.core.kube.stand_in_store import RESOURCES
 from tests.core.targets.gke_scene import (
@@ -24,6 +23,7 @@ from tests.core.targets.gke_scene import (
     calls,
     labels_of,
     quick_world,
+    remove,
     resource,
     stand_up,
     standing,
@@ -53,12 +53,6 @@ async def world() -> AsyncIterator[GoogleWorld]:
 def hands(world: GoogleWorld) -> dict[str, Hand]:
     # The IP endpoint's authority is the cluster's own, and needs nothing of this process.
     return gke_hands(Reach(access_to(world), RUN, dns=False))
-
-
-async def remove(hands: dict[str, Hand], what: ResourceView) -> str | None:
-    hand = hands[what.intended.kind]
-    await hand.delete(what)
-    return await hand.gone(what)
 
 
 async def with_outside_parts(world: GoogleWorld) -> None:
