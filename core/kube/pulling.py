@@ -81,14 +81,11 @@ async def pull(cluster: Cluster, pod: JsonObject) -> bool:
 
 async def _is_pulled(cluster: Cluster, path: str, name: str) -> bool:
     query: Query = {"fieldSelector": f"metadata.name={name}"}
-    was_there = False
     async for pods in watch(cluster, path, query=query):
         pod = pods.get(name)
         if pod is None:
-            if was_there:
-                break
-            continue
-        was_there = True
+            # It was created before the first look, so somebody has deleted it.
+            break
         if any(mapping(each, "state", "terminated") for each in container_statuses(pod)):
             return True
         if words(pod, "status", "phase") in ("Succeeded", "Failed"):

@@ -285,16 +285,13 @@ async def _end(
         ),
     }
     last: Reason | None = None
-    was_there = False
     async with contextlib.aclosing(latest(watches, optional={"events"})) as snapshots:
         async for snapshot in snapshots:
             pod = snapshot["pods"].get(name)
             events = list(snapshot["events"].values())
             if pod is None:
-                if was_there:
-                    return why_ended(None, CONTAINER, events)
-                continue
-            was_there = True
+                # It was created before the first look, so somebody has deleted it.
+                return why_ended(None, CONTAINER, events)
             if _is_over(pod):
                 return why_ended(pod, CONTAINER, events)
             reason = why_waiting(None, pod, events)
