@@ -28,11 +28,15 @@ __all__ = [
 
 
 class ExitCode(IntEnum):
-    """What a headless command's exit status means (DESIGN.md section 9)."""
+    """What a headless command's exit status means. Of ``compare``, DONE is within target, and
+    NO_VERDICT inconclusive or refused.
+    """
 
     DONE = 0
     FAILED = 1
     WRONG_INPUT = 2
+    EXCEEDS_TARGET = 3
+    NO_VERDICT = 4
     CLEANUP_INCOMPLETE = 5
     INTERRUPTED = 130
 

@@ -3,93 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from core import __version__
+from core.cli.completing import complete_result, complete_run
+from core.cli.flags import ACCOUNT_FLAGS, COMMON_FLAGS, ROLE_FLAGS, RUN_FLAGS, SWITCHES
 from core.text import harmless
 
 _DESCRIPTION = "Measures what a hypervisor layer really costs a GPU workload."
 _EXIT_CODES = (
-    "exit codes: 0 done, 1 the work failed, 2 wrong input, 5 something may be left, "
-    "130 interrupted. stdout is data, stderr is for people."
+    "exit codes: 0 done (compare: within target), 1 the work failed, 2 wrong input, 3 exceeds "
+    "target, 4 inconclusive or refused, 5 something may be left, 130 interrupted. stdout is data, "
+    "stderr is for people."
 )
-
-# The flags of a setting: its name in core.settings, and help that fits a line. Types are checked
-# with the rest of the settings, all errors at once.
-RUN_FLAGS = {
-    "target": "where to run: local, kubernetes or gke (default: local)",
-    "leg": "baseline, xen or any other label (default: baseline)",
-    "profile": "what to measure: quick, reference or a TOML file (default: quick)",
-    "repeats": "processes for each measurement (default: the profile's)",
-    "device": "auto, cpu, cuda or cuda:N",
-    "precision": "auto, fp32, tf32, fp16 or bf16",
-    "memory_format": "auto, channels_last or contiguous",
-    "execution": "auto, eager, jit, graph or compile",
-    "allocator": "auto, retain or system",
-    "threads": "CPU threads of the model; 0: one for each usable CPU",
-    "weights": "auto, pretrained, random or a state_dict file",
-    "dataset": "synthetic or a folder of images",
-    "arrival_rates_from": "run, leg or result file whose Server rates to use, or none",
-    "context": "kubeconfig context (default: the current one)",
-    "kubeconfig": "kubeconfig file (default: $KUBECONFIG or ~/.kube/config)",
-    "namespace": "namespace to work in (default: the context's)",
-    "image": "REGISTRY/REPOSITORY to build into, or an image that is there",
-    "base_image": "what the image is built on (default: CUDA)",
-    "gpus": "GPUs that the pod asks for; 0: measure on the node's CPU (default: 1)",
-    "cpus": "CPUs that the pod asks for (4, 500m)",
-    "memory": "memory that the pod asks for (8Gi)",
-    "node_selector": "labels that the node must have: KEY=VALUE,...",
-    "tolerations": "taints to tolerate: KEY[=VALUE][:EFFECT],...",
-    "runtime_class": "the pod's runtimeClassName",
-    "pull_secret": "Secret with which the node pulls the image",
-    "install_drivers": "gke-cos, gke-ubuntu or a DaemonSet manifest (file or https)",
-    "name_suffix": "added to the Job's name and to the results' folder",
-    "start_minutes": "how long to wait for drivers and for the pod (default: 20)",
-    "job_minutes": "how long the benchmark may take (default: by the plan)",
-    "hold_minutes": "how long the pod keeps uncollected results (default: 30)",
-    "keep": "what stays on the cluster: nothing, failed or everything",
-    "project": "Google Cloud project",
-    "credentials": "key file (default: application default credentials)",
-    "impersonate": "service account to act as",
-    "zone": "where the cluster is (default: us-central1-a)",
-    "zones": "where else GPUs may be: ZONE,..., region or none (default: region)",
-    "regions": "other regions to try after that (default: none)",
-    "cluster_name": "the cluster's name (default: gpu-benchmark-cluster)",
-    "reuse": "a cluster that is there may be used: never, ours or any",
-    "machine": "GPU nodes' machine type (default: n1-standard-4)",
-    "gpu": "accelerator type (default: nvidia-tesla-t4)",
-    "most_nodes": "GPU nodes at most (default: 2)",
-    "spot": "spot GPU nodes",
-    "driver": "NVIDIA driver that Google installs: default, latest or disabled",
-    "disk_gb": "GPU node's disk in GB (default: 60)",
-    "system_machine": "machine type of the system's node (default: e2-medium)",
-    "network": "network (default: default)",
-    "subnetwork": "subnetwork (default: the network's)",
-    "node_account": "the nodes' service account",
-    "release_channel": "rapid, regular or stable (default: regular)",
-    "endpoint": "reach the control plane by dns or ip (default: dns)",
-    "budget": "dollars that the run may cost in all (default: 5)",
-    "deadline_minutes": "minutes after which it is torn down (default: 120)",
-    "prices": "live or shipped (default: live)",
-    "remove_image": "remove the image from its registry at the end too",
-}
-_SWITCHES = ("spot", "remove_image")
-_ACCOUNT_FLAGS = ("project", "credentials", "impersonate")
-_ROLE_FLAGS = ("namespace", "install_drivers")
-COMMON_FLAGS = {
-    "results_dir": "where results go (default: ./results)",
-    "state_dir": "where the journal is (default: ~/.local/state/gpubench-tui)",
-}
-
-
-def run_arguments(values: Mapping[str, Any]) -> list[str]:
-    """Return the command line, from the verb on, that starts a run with these settings."""
-    parts = ["run"]
-    for name in RUN_FLAGS:
-        if (value := values.get(name)) is not None:
-            parts += [f"--{name.replace('_', '-')}", str(value)]
-    return parts
 
 
 class Options(argparse.Namespace):
@@ -122,6 +48,18 @@ class Options(argparse.Namespace):
     every: bool = False
     of_run: str | None = None
     images: bool = False
+    first: str = ""
+    second: str = ""
+    target_overhead: str = "5%"
+    allow: list[str] | None = None
+    noise: list[str] | None = None
+    same: bool = False
+    baseline: list[str] | None = None
+    xen: list[str] | None = None
+    blocks: int = 10
+    looks: str | None = None
+    calibration: int = 5
+    resume: str | None = None
 
     def flags(self) -> dict[str, Any]:
         """Return the settings that were given as flags."""
@@ -146,6 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", title="commands")
 
     _add_runs(verbs)
+    _add_verdicts(verbs)
     _add_readings(verbs)
     _add_surroundings(verbs)
     return parser
@@ -217,7 +156,7 @@ def _add_runs(verbs: Any) -> None:
 
 
 def _add_sweep(sweep: argparse.ArgumentParser) -> None:
-    _add_settings(sweep, {name: RUN_FLAGS[name] for name in _ACCOUNT_FLAGS})
+    _add_settings(sweep, {name: RUN_FLAGS[name] for name in ACCOUNT_FLAGS})
     sweep.add_argument(
         "--all", dest="every", action="store_true", help="also what is not overdue yet"
     )
@@ -230,6 +169,85 @@ def _add_sweep(sweep: argparse.ArgumentParser) -> None:
         "--yes", action="store_const", const="yes", help="remove; without it they are only listed"
     )
     _add_json(sweep, "as one JSON object")
+
+
+def _add_verdicts(verbs: Any) -> None:
+    """The verbs that compare legs."""
+    compare = _add(verbs, "compare", "baseline against another layer: the verdict and its reports")
+    for name, words in (
+        ("first", "the leg that is measured against"),
+        ("second", "the other one"),
+    ):
+        argument = compare.add_argument(
+            name, metavar=name.upper(), help=f"{words}: a run, a leg, a result file or a folder"
+        )
+        argument.completer = complete_result  # type: ignore[attr-defined]
+    _add_target_overhead(compare)
+    compare.add_argument(
+        "--output",
+        metavar="FILE",
+        help="the Markdown report; JSON and HTML go beside it (default: results/comparison.md)",
+    )
+    compare.add_argument(
+        "--allow",
+        metavar="KEY",
+        action="append",
+        help="compare although KEY differs; marked, and never within target",
+    )
+    compare.add_argument(
+        "--noise",
+        nargs=2,
+        metavar=("RUN", "RUN"),
+        help="the noise floor: the same leg measured twice (A/A)",
+    )
+    compare.add_argument(
+        "--same", action="store_true", help="A/A: both are the same leg; is the noise below target?"
+    )
+    _add_json(compare, "print the comparison as one JSON object")
+    _add_quiet_only(compare)
+
+    study = _add(
+        verbs, "study", "measure both legs in interleaved blocks until the verdict is sure"
+    )
+    for name in ("baseline", "xen"):
+        study.add_argument(
+            f"--{name}",
+            metavar="NAME=VALUE",
+            action="append",
+            help=f"a setting of the {name} leg alone, for instance runtime_class=xen",
+        )
+    study.add_argument("--blocks", type=int, help="of each leg at most (default: 10)")
+    study.add_argument(
+        "--looks", metavar="N,N", help="look after so many blocks (default: half, all)"
+    )
+    study.add_argument(
+        "--calibration", type=int, metavar="N", help="blocks of A/A first; 0: none (default: 5)"
+    )
+    _add_target_overhead(study)
+    study.add_argument(
+        "--resume", nargs="?", const="latest", metavar="STUDY", help="go on with an interrupted one"
+    )
+    study.add_argument("--dry-run", action="store_true", help="print the plan and start nothing")
+    _add_settings(study, {name: text for name, text in RUN_FLAGS.items() if name != "leg"})
+    _add_quiet(study)
+
+    history = _add(verbs, "history", "one plan's runs over time; what changed beyond the noise")
+    argument = history.add_argument(
+        "run",
+        nargs="?",
+        default="latest",
+        help="a run or leg whose plan it is (default: the latest)",
+    )
+    argument.completer = complete_result  # type: ignore[attr-defined]
+    _add_json(history, "as one JSON object")
+
+
+def _add_target_overhead(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--target-overhead",
+        metavar="PERCENT",
+        help="what the overhead must be below (default: 5%%)",
+    )
 
 
 def _add_readings(verbs: Any) -> None:
@@ -270,7 +288,7 @@ def _add_surroundings(verbs: Any) -> None:
     _add_quiet(image)
 
     permissions = _add(verbs, "permissions", "print the Kubernetes Role that runs need, as YAML")
-    _add_settings(permissions, {name: RUN_FLAGS[name] for name in _ROLE_FLAGS})
+    _add_settings(permissions, {name: RUN_FLAGS[name] for name in ROLE_FLAGS})
     permissions.add_argument(
         "--subject", metavar="USER", help="whom to bind it to: a user, or NAMESPACE:SERVICEACCOUNT"
     )
@@ -323,7 +341,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def _add_settings(parser: argparse.ArgumentParser, flags: dict[str, str]) -> None:
     for name, text in flags.items():
         # Said alone, a switch means yes; with a value it can also take one back.
-        switch: dict[str, Any] = {"nargs": "?", "const": "yes"} if name in _SWITCHES else {}
+        switch: dict[str, Any] = {"nargs": "?", "const": "yes"} if name in SWITCHES else {}
         parser.add_argument(f"--{name.replace('_', '-')}", dest=name, help=text, **switch)
 
 
@@ -360,32 +378,14 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace FILE if it is there")
 
 
-def _add_quiet(parser: argparse.ArgumentParser) -> None:
+def _add_quiet_only(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="nothing on stderr but errors")
+
+
+def _add_quiet(parser: argparse.ArgumentParser) -> None:
+    _add_quiet_only(parser)
     parser.add_argument(
         "--events",
         action="store_true",
         help="print the events on stdout even where it is the terminal of the live display",
     )
-
-
-def complete_run(prefix: str, **_: object) -> list[str]:
-    """Return the ids of runs that begin with ``prefix``, for the shell."""
-    import os
-
-    from core.run.journal import Journal
-    from core.settings import load_settings
-
-    with Journal(load_settings({}, os.environ).settings.state_dir) as journal:
-        return [run.id for run in journal.runs() if run.id.startswith(prefix)]
-
-
-def complete_result(prefix: str, **_: object) -> list[str]:
-    """Return the ids of runs and the legs with results that begin with ``prefix``."""
-    import os
-
-    from core.settings import load_settings
-
-    results_dir = load_settings({}, os.environ).settings.results_dir
-    legs = [link.name for link in results_dir.glob("*/") if link.is_symlink()]
-    return [leg for leg in sorted(legs) if leg.startswith(prefix)] + complete_run(prefix)

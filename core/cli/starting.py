@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmark.plan import Plan
+from core.cli.flags import run_arguments
 from core.cli.following import (
     Plain,
     Silent,
@@ -17,7 +18,7 @@ from core.cli.following import (
     follow_to_end,
     interrupts_to,
 )
-from core.cli.parser import Options, run_arguments
+from core.cli.parser import Options
 from core.errors import ProblemError, WorkError
 from core.run.journal import Journal, Run
 from core.run.launch import NewRun, create_run, start_process

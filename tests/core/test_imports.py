@@ -33,6 +33,7 @@ FORBIDDEN: dict[str, set[str]] = {
     "core/image": _ABOVE_THE_HANDS | {"core.gcp", "core.kube", "core.money"},
     "core/kube": _ABOVE_THE_HANDS | {"core.gcp", "core.image", "core.money"},
     "core/money": _ABOVE_THE_HANDS | {"core.gcp", "core.image", "core.kube"},
+    "core/verdict": _ABOVE_THE_HANDS | {"core.gcp", "core.image", "core.kube", "core.money"},
     "core/errors.py": {"core"},
     "core/config_file.py": {"core.cli", "core.run", "core.targets", "core.settings", "pydantic"},
     "core/console_settings.py": {"core.cli", "core.run", "core.targets", "core.settings"},

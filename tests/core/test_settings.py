@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.cli.parser import COMMON_FLAGS, RUN_FLAGS
+from core.cli.flags import COMMON_FLAGS, RUN_FLAGS
 from core.errors import SettingsError
 from core.settings import Settings, load_settings
 

@@ -82,7 +82,7 @@ class TestForm:
     async def test_every_setting_that_a_target_heeds_is_a_key_away(
         self, open_console: OpenConsole, target: str, strangers: set[str]
     ) -> None:
-        from core.cli.parser import RUN_FLAGS
+        from core.cli.flags import RUN_FLAGS
 
         async with open_console(size=(200, 160), GPUBENCH_TARGET=target) as pilot:
             await until_shown(pilot, "Enter  ")

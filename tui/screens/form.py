@@ -11,7 +11,8 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from benchmark.plan import SHIPPED_PROFILES
-from core.cli.parser import RUN_FLAGS, build_parser
+from core.cli.flags import RUN_FLAGS
+from core.cli.parser import build_parser
 from core.gcp.offers import GPUS
 from core.settings import Settings
 

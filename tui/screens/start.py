@@ -134,7 +134,7 @@ class StartScreen(Page):
         return {name: text for name, text in texts.items() if text}
 
     def _command(self) -> str:
-        from core.cli.parser import run_arguments
+        from core.cli.flags import run_arguments
 
         return self.console_app.command_line(*run_arguments(self._values()))
 
@@ -194,7 +194,7 @@ class StartScreen(Page):
     @on(Button.Pressed, "#start")
     def action_start(self) -> None:
         """Start the run."""
-        from core.cli.parser import run_arguments
+        from core.cli.flags import run_arguments
 
         if self._starting or self._check is None or self._check.problem:
             return

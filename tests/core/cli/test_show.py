@@ -10,7 +10,7 @@ import pytest
 
 from benchmark.attestation.model import Attestation, Hypervisor
 from benchmark.results import RESULT_FILE, Result, write_result
-from core.cli.parser import complete_result
+from core.cli.completing import complete_result
 from core.report.export import SUFFIXES, render_result, render_side_by_side
 from core.run.journal import Journal
 from tests.core.conftest import CommandLine, Said

@@ -1,0 +1,1 @@
+"""Comparability, statistics and the verdict."""
