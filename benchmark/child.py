@@ -1,4 +1,5 @@
-"""The child processes: ``prepare`` looks at the machine once, ``measure`` is one measurement.
+"""The child processes: ``prepare`` looks at the machine once, ``probe`` times the operations below
+the model before a block, ``measure`` is one measurement.
 
 ``python -m benchmark.child FOLDER`` reads ``FOLDER/spec.json`` and writes ``FOLDER/outcome.json``.
 It talks to its parent by JSON lines on stdout; whatever libraries print goes to stderr.
@@ -23,6 +24,8 @@ from benchmark.protocol import (
     Parent,
     Prepared,
     PrepareSpec,
+    Probed,
+    ProbeSpec,
 )
 from benchmark.validation import Record
 
@@ -40,6 +43,8 @@ def main(arguments: list[str]) -> int:
         outcome: Record
         if spec.task == "prepare":
             outcome = _prepare(spec, parent)
+        elif spec.task == "probe":
+            outcome = _probe(spec)
         else:
             from benchmark.measure import measure
 
@@ -71,6 +76,14 @@ def _prepare(spec: PrepareSpec, parent: Parent) -> Prepared:
         environment=collect_environment(configuration),
         weights=weights,
     )
+
+
+def _probe(spec: ProbeSpec) -> Probed:
+    from benchmark.probes.run import run_probes
+    from benchmark.process import quiet_collector
+
+    quiet_collector()
+    return Probed(probes=run_probes(spec.configuration, spec.block))
 
 
 if __name__ == "__main__":

@@ -20,9 +20,11 @@ from benchmark.errors import InputError, MeasurementError, ProblemError, WorkErr
 from benchmark.files import write_atomically
 from benchmark.plan import Plan
 from benchmark.process import environment_of_child
-from benchmark.protocol import SPEC_FILE, MeasureSpec, PrepareSpec
+from benchmark.protocol import SPEC_FILE, Spec
 
 TICK_S = 0.5
+CHILD_MODULE = "benchmark.child"
+"""What a child process runs."""
 
 
 class Interrupted(Exception):
@@ -58,9 +60,10 @@ def end_group(child: subprocess.Popen[str]) -> None:
 def run_child(
     stop: StopSwitch,
     folder: Path,
-    spec: PrepareSpec | MeasureSpec,
+    spec: Spec,
     hear: Callable[[dict[str, Any]], None],
     tick: Callable[[], None],
+    module: str = CHILD_MODULE,
 ) -> None:
     """Run one child process to its end.
 
@@ -74,7 +77,7 @@ def run_child(
     if stop.turned:
         raise Interrupted
     child = subprocess.Popen(
-        [sys.executable, "-P", "-m", "benchmark.child", str(folder)],
+        [sys.executable, "-P", "-m", module, str(folder)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,

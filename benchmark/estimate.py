@@ -11,6 +11,8 @@ from benchmark.plan import Measurement, Plan, Scenario
 # Before anything was seen: torch's import, the model and a short build, seen on two CPUs.
 _FIRST_OVERHEAD_S = 15.0
 _FIRST_TIMED_S = 20.0
+# The probes of a block: 4 s on a CPU (seen); on a GPU torch's import and 23 probes more.
+_FIRST_PROBES_S = 8.0
 
 
 class Estimate:
@@ -19,12 +21,19 @@ class Estimate:
     def __init__(self, plan: Plan, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._left = list(plan.measurements()) * plan.repeats
+        self._probes_left = plan.repeats if plan.probes else 0
+        self._probes: list[float] = []
         self._overheads: list[float] = []
         self._timed: dict[str, float] = {}
         self._started = clock()
         self._timed_started: float | None = None
         self._rate: float | None = None
         self._current: Measurement | None = None
+
+    def probed(self, seconds: float) -> None:
+        """The probes of a block are over, after so many seconds."""
+        self._probes_left -= 1
+        self._probes.append(seconds)
 
     def begin(self, measurement: Measurement, arrival_rate: float | None) -> None:
         """A measurement starts; its Server arrival rate in queries/s if it is known."""
@@ -51,6 +60,7 @@ class Estimate:
         if self._current is None:
             return None
         rest = sum(self._overhead() + self._timed_of(measurement) for measurement in self._left)
+        rest += self._probes_left * (_mean(self._probes) or _FIRST_PROBES_S)
         now = self._clock()
         if self._timed_started is None:
             current = max(0.0, self._overhead() - (now - self._started)) + self._timed_of(
@@ -64,9 +74,7 @@ class Estimate:
         return round(rest + max(0.0, current), 1)
 
     def _overhead(self) -> float:
-        if not self._overheads:
-            return _FIRST_OVERHEAD_S
-        return sum(self._overheads) / len(self._overheads)
+        return _mean(self._overheads) or _FIRST_OVERHEAD_S
 
     def _timed_of(self, measurement: Measurement, arrival_rate: float | None = None) -> float:
         seen = self._timed.get(measurement.name)
@@ -86,7 +94,8 @@ class Estimate:
 
 def planned_seconds(plan: Plan) -> float:
     """Return roughly how long a plan takes on a machine of which nothing is known."""
-    return plan.repeats * sum(
+    probes_s = _FIRST_PROBES_S if plan.probes else 0.0
+    measurements_s = sum(
         _FIRST_OVERHEAD_S
         + (
             _FIRST_TIMED_S
@@ -95,3 +104,8 @@ def planned_seconds(plan: Plan) -> float:
         )
         for measurement in plan.measurements()
     )
+    return plan.repeats * (probes_s + measurements_s)
+
+
+def _mean(seconds: list[float]) -> float | None:
+    return sum(seconds) / len(seconds) if seconds else None

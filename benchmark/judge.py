@@ -12,6 +12,7 @@ from benchmark.environment import GpuInfo, gpu_info
 from benchmark.errors import WorkError
 from benchmark.measure import Outcome
 from benchmark.plan import Execution, Measurement, Plan, Scenario
+from benchmark.probes import ProbeResult
 from benchmark.progress import Emit, Finished, MeasurementFinished, Remarked
 from benchmark.progress import Prepared as PreparedRecord
 from benchmark.protocol import Prepared
@@ -50,6 +51,7 @@ class Judge:
             nvml_virtualization=self._identity.virtualization_mode if self._identity else None
         )
         self.results: list[MeasurementResult] = []
+        self.probes: list[ProbeResult] = []
         self._rates: dict[str, float] = {}
         self._offline: dict[tuple[int, Execution, bool], float] = {}
 
@@ -190,6 +192,7 @@ class Judge:
                 "gpu": self._identity,
                 "attestation": self._attestation,
                 "benchmarks": tuple(self.results),
+                "probes": tuple(self.probes),
             }
         )
         write_result(result, session.output / RESULT_FILE)

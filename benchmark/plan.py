@@ -172,6 +172,8 @@ class Plan(Record):
     scenarios: tuple[ScenarioPlan, ...] = Field(min_length=1)
     repeats: int = Field(default=1, ge=1, le=1000)
     """Blocks: each measurement runs in this many fresh processes."""
+    probes: bool = False
+    """Whether launches, copies, page faults and their like are timed alone before each block."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")
     precision: Precision = Precision.AUTO
     memory_format: MemoryFormat = MemoryFormat.AUTO

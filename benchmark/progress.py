@@ -39,6 +39,18 @@ class Prepared(Tolerant):
     hypervisor_reason: str
 
 
+class ProbesFinished(Tolerant):
+    """The probes before a block ended; their figures are in the result file."""
+
+    event: Literal["probes_finished"] = "probes_finished"
+    block: int
+    seconds: float
+    count: int
+    """How many have figures."""
+    problems: tuple[str, ...]
+    """A clause for each reason why others have none: which, and why."""
+
+
 class MeasurementStarted(Tolerant):
     """A measurement process was started."""
 
@@ -124,6 +136,7 @@ class Failed(Tolerant):
 ProgressRecord = (
     Started
     | Prepared
+    | ProbesFinished
     | MeasurementStarted
     | PhaseEntered
     | Progressed

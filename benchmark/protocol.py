@@ -16,6 +16,7 @@ from benchmark.configuration import Configuration
 from benchmark.environment import Environment
 from benchmark.model import WeightsRecord
 from benchmark.plan import Measurement, Plan
+from benchmark.probes.model import ProbeResult
 from benchmark.validation import Record
 
 SPEC_FILE = "spec.json"
@@ -51,9 +52,24 @@ class MeasureSpec(Record):
     """Server: queries/s; null means the plan's load times the rate seen in the warm-up."""
 
 
-SPEC: TypeAdapter[PrepareSpec | MeasureSpec] = TypeAdapter(
-    Annotated[PrepareSpec | MeasureSpec, Field(discriminator="task")]
-)
+class ProbeSpec(Record):
+    """What the process that runs a block's probes is asked."""
+
+    task: Literal["probe"] = "probe"
+    plan: Plan
+    configuration: Configuration
+    block: int
+
+
+class Probed(Record):
+    """What the probes of a block found."""
+
+    probes: tuple[ProbeResult, ...]
+
+
+Spec = PrepareSpec | MeasureSpec | ProbeSpec
+
+SPEC: TypeAdapter[Spec] = TypeAdapter(Annotated[Spec, Field(discriminator="task")])
 
 
 class ProgressFile:

@@ -23,6 +23,7 @@ from benchmark.loadgen_log import LoadgenVerdict
 from benchmark.model import WeightsRecord
 from benchmark.percentiles import percentile_name
 from benchmark.plan import LEG_PATTERN, RUN_ID_PATTERN, Execution, Plan, Scenario
+from benchmark.probes.model import ProbeResult
 from benchmark.telemetry import GpuIdentity, TelemetrySummary
 from benchmark.validation import Record, sentence_of
 
@@ -146,6 +147,8 @@ class Result(Record):
     gpu: GpuIdentity | None
     attestation: Attestation
     benchmarks: tuple[MeasurementResult, ...]
+    probes: tuple[ProbeResult, ...] = ()
+    """What the operations below the model cost, by block; empty where the plan asked for none."""
     content_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Over the rest of the file, keys sorted: shows whether it was edited after it was written."""
 
@@ -168,8 +171,7 @@ def content_sha256(document: dict[str, Any]) -> str:
 def seal(fields: dict[str, Any]) -> Result:
     """Return the result with these fields and the hash of its content."""
     draft = Result.model_validate({**fields, "content_sha256": "0" * 64})
-    document = draft.model_dump(mode="json")
-    return draft.model_copy(update={"content_sha256": content_sha256(document)})
+    return draft.model_copy(update={"content_sha256": content_sha256(_document_of(draft))})
 
 
 def write_result(result: Result, path: Path) -> None:
@@ -179,7 +181,19 @@ def write_result(result: Result, path: Path) -> None:
 
 def result_text(result: Result) -> str:
     """Return the file's content."""
-    return json.dumps(result.model_dump(mode="json"), indent=1) + "\n"
+    return json.dumps(_document_of(result), indent=1) + "\n"
+
+
+def _document_of(result: Result) -> dict[str, Any]:
+    """Return the file's content. A field that version 1 had not from the start is left out where
+    it says nothing: a file from before it must keep its hash when it is written again.
+    """
+    document = result.model_dump(mode="json")
+    if not result.probes:
+        del document["probes"]
+    if not result.plan.probes:
+        del document["plan"]["probes"]
+    return document
 
 
 def read_result(path: Path) -> Result:

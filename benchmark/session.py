@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmark.children import StopSwitch, make_folder, run_child
+from benchmark.children import CHILD_MODULE, StopSwitch, make_folder, run_child
 from benchmark.errors import MeasurementError, OutputError
 from benchmark.estimate import Estimate
 from benchmark.judge import Judge, Labels
 from benchmark.measure import Outcome
 from benchmark.plan import Measurement, Plan
+from benchmark.probes import ProbeResult
+from benchmark.probing import run_block_probes
 from benchmark.progress import Emit, MeasurementStarted, Remarked, Started
-from benchmark.protocol import OUTCOME_FILE, MeasureSpec, Prepared, PrepareSpec
+from benchmark.protocol import OUTCOME_FILE, MeasureSpec, Prepared, PrepareSpec, ProbeSpec
 from benchmark.results import RESULT_FILE, MeasurementResult, Result
 from benchmark.telemetry import HostSource, NvmlSource, Sampler, TelemetryError
 from benchmark.watch import Watch
@@ -39,6 +41,8 @@ class Session:
     emit: Emit
     stop: StopSwitch = field(default_factory=StopSwitch)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    child: str = CHILD_MODULE
+    """The module that measuring processes run."""
 
     def run(self) -> Result:
         """Run everything and return the result that is on disk.
@@ -65,6 +69,8 @@ class Session:
             judge.announce()
             estimate = Estimate(self.plan)
             for block in range(1, self.plan.repeats + 1):
+                if self.plan.probes:
+                    judge.probes += self._probe(block, prepared, estimate)
                 for measurement in measurements:
                     result = self._measure(measurement, block, total, judge, estimate)
                     judge.add(measurement, result)
@@ -82,6 +88,15 @@ class Session:
             return Prepared.model_validate_json((folder / OUTCOME_FILE).read_bytes())
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _probe(self, block: int, prepared: Prepared, estimate: Estimate) -> tuple[ProbeResult, ...]:
+        """Run a block's probes. Whatever becomes of them, the measurements follow.
+
+        Raises:
+            Interrupted: asked to stop.
+        """
+        spec = ProbeSpec(plan=self.plan, configuration=prepared.configuration, block=block)
+        return run_block_probes(spec, self.output / ".probes", self.stop, self.emit, estimate)
 
     def _open_gpu(self, prepared: Prepared) -> NvmlSource | None:
         if not prepared.configuration.on_gpu:
@@ -130,7 +145,7 @@ class Session:
         with sampler:
             watch.sampler = sampler
             try:
-                run_child(self.stop, folder, spec, watch.hear, watch.tick)
+                run_child(self.stop, folder, spec, watch.hear, watch.tick, self.child)
             except MeasurementError as error:
                 death = error.sentence
             finally:

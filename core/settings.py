@@ -65,6 +65,9 @@ class Settings(Record):
     """What is measured: reference, quick or a TOML file."""
     repeats: int | None = Field(default=None, ge=1, le=1000)
     """Blocks: each measurement runs in this many fresh processes. Default: the profile's."""
+    probes: bool | None = None
+    """Whether launches, copies, page faults and their like are timed alone before each block, so
+    that a comparison can say what got dearer: yes or no. Default: the profile's."""
     device: str | None = Field(default=None, pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")
     """auto (a GPU if there is one), cpu, cuda or cuda:N."""
     precision: Precision | None = None

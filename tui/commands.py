@@ -57,8 +57,8 @@ RUNS = (
         "runs.diff",
         "d",
         "Diff",
-        "The marked run, else the latest baseline, beside this run",
-        "show {baseline} {run}",
+        "This run against the marked one, else the latest baseline",
+        "compare {baseline} {run}",
     ),
     Command("runs.stop", "x", "Stop", "Interrupt the run; what had finished stays", "stop {run}"),
 )
@@ -66,7 +66,7 @@ RUNS = (
 RUN = (
     Command("run.results", "i", "Results", "Figures, plots and evidence", "show {run}"),
     Command(
-        "run.diff", "d", "Diff", "The latest baseline beside this run", "show {baseline} {run}"
+        "run.diff", "d", "Diff", "This run against the latest baseline", "compare {baseline} {run}"
     ),
     Command("run.stop", "x", "Stop", "Interrupt the run; what had finished stays", "stop {run}"),
     Command(
@@ -128,7 +128,11 @@ RUN = (
 
 RESULTS = (
     Command(
-        "results.diff", "d", "Diff", "The latest baseline beside this run", "show {baseline} {run}"
+        "results.diff",
+        "d",
+        "Diff",
+        "This run against the latest baseline",
+        "compare {baseline} {run}",
     ),
     Command(
         "results.export",
@@ -148,10 +152,17 @@ RESULTS = (
 DIFF = (
     Command("diff.swap", "s", "Swap", "Swap the two legs"),
     Command(
+        "diff.write",
+        "w",
+        "Write",
+        "Write the verdict's reports: Markdown, JSON and HTML",
+        "compare {baseline} {run}",
+    ),
+    Command(
         "diff.export",
         "E",
         "Export",
-        "Write the diff as Markdown, CSV, JSON or HTML",
+        "Write the diff as one file: Markdown, CSV, JSON, HTML or text",
         "show {baseline} {run} --html --output FILE",
     ),
     Command("diff.copy_command", "c", "Copy", "Copy the headless command"),

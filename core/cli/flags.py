@@ -12,6 +12,7 @@ RUN_FLAGS = {
     "leg": "baseline, xen or any other label (default: baseline)",
     "profile": "what to measure: quick, reference or a TOML file (default: quick)",
     "repeats": "processes for each measurement (default: the profile's)",
+    "probes": "time launches, copies, page faults before each block, or no",
     "device": "auto, cpu, cuda or cuda:N",
     "precision": "auto, fp32, tf32, fp16 or bf16",
     "memory_format": "auto, channels_last or contiguous",
@@ -64,7 +65,7 @@ RUN_FLAGS = {
     "prices": "live or shipped (default: live)",
     "remove_image": "remove the image from its registry at the end too",
 }
-SWITCHES = ("spot", "remove_image")
+SWITCHES = ("probes", "spot", "remove_image")
 ACCOUNT_FLAGS = ("project", "credentials", "impersonate")
 ROLE_FLAGS = ("namespace", "install_drivers")
 COMMON_FLAGS = {

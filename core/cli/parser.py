@@ -56,9 +56,9 @@ class Options(argparse.Namespace):
     same: bool = False
     baseline: list[str] | None = None
     xen: list[str] | None = None
-    blocks: int = 10
+    blocks: int | None = None
     looks: str | None = None
-    calibration: int = 5
+    calibration: int | None = None
     resume: str | None = None
 
     def flags(self) -> dict[str, Any]:
@@ -221,9 +221,12 @@ def _add_verdicts(verbs: Any) -> None:
         "--looks", metavar="N,N", help="look after so many blocks (default: half, all)"
     )
     study.add_argument(
-        "--calibration", type=int, metavar="N", help="blocks of A/A first; 0: none (default: 5)"
+        "--calibration", type=int, metavar="N", help="pairs of A/A first; 0: none (default: 5)"
     )
     _add_target_overhead(study)
+    study.add_argument(
+        "--allow", metavar="KEY", action="append", help="as compare has it: never within target"
+    )
     study.add_argument(
         "--resume", nargs="?", const="latest", metavar="STUDY", help="go on with an interrupted one"
     )
@@ -254,7 +257,7 @@ def _add_readings(verbs: Any) -> None:
     """The verbs that tell what a run was and found."""
     _add_json(_add(verbs, "runs", "list the runs"), "one JSON object a line")
 
-    show = _add(verbs, "show", "print a run's per-scenario table, or two runs side by side")
+    show = _add(verbs, "show", "print a run's per-scenario table, or two runs compared")
     _add_show(show)
 
     cost = _add(verbs, "cost", "tell what past runs cost, or what one was billed for")
@@ -358,7 +361,7 @@ def _add_run(parser: argparse.ArgumentParser, *, required: bool = False) -> None
 def _add_show(parser: argparse.ArgumentParser) -> None:
     for name, words in (
         ("run", "(default: the latest run)"),
-        ("other", "to print beside it: positive differences mean that this one is worse"),
+        ("other", "to compare with it: positive overheads mean that this one is worse"),
     ):
         argument = parser.add_argument(
             name,

@@ -1,4 +1,5 @@
-"""``show``: a run's per-scenario table, or two runs side by side."""
+"""``show``: a run's per-scenario table, or two runs compared; nothing but what was asked for is
+written, and no exit code tells the verdict."""
 
 from __future__ import annotations
 
@@ -10,20 +11,24 @@ from benchmark.results import Result, read_result
 from core.cli.opening import open_journal, settings_of
 from core.cli.parser import Options
 from core.errors import JournalError
+from core.report.comparing import comparison_cost, comparison_report
 from core.report.costs import RunCost, run_cost
 from core.report.export import (
     FORMATS,
     Format,
     format_of,
+    render_comparison,
     render_result,
-    render_side_by_side,
     write_report,
 )
+from core.report.reading import read_leg
 from core.run.journal import Journal
 from core.run.locate import locate_result
 from core.run.process import utc_now
 from core.settings import Settings
 from core.text import harmless
+from core.verdict.comparison import Request
+from core.verdict.model import Question
 
 
 def execute(options: Options) -> int:
@@ -31,13 +36,10 @@ def execute(options: Options) -> int:
     wanted = _format(options)
     settings = settings_of(options)
     with open_journal(settings) as journal:
-        first = _result(options.run, settings, journal)
-        second = _result(options.other, settings, journal) if options.other is not None else None
-        costs = [_cost(found, journal) for found in (first, second) if found is not None]
-    if second is None:
-        text = render_result(first, wanted, costs[0])
-    else:
-        text = render_side_by_side(first, second, wanted, (costs[0], costs[1]))
+        if options.other is None:
+            text = _one(options.run, wanted, settings, journal)
+        else:
+            text = _two((options.run, options.other), wanted, settings, journal)
     if options.output is None:
         sys.stdout.write(text)
         return 0
@@ -53,6 +55,21 @@ def _format(options: Options) -> Format:
     asked = next((name for name in FORMATS if name == options.format), None)
     by_ending = format_of(Path(options.output)) if options.output is not None else None
     return asked or by_ending or "text"
+
+
+def _one(name: str, wanted: Format, settings: Settings, journal: Journal) -> str:
+    found = _result(name, settings, journal)
+    return render_result(found, wanted, _cost(found, journal))
+
+
+def _two(names: tuple[str, str], wanted: Format, settings: Settings, journal: Journal) -> str:
+    first, second = (read_leg(name, settings.results_dir, journal) for name in names)
+    # Of one leg twice nobody asks what a layer costs.
+    alike = len({source.result.leg for source in (*first, *second)}) == 1
+    asked = Request(question=Question.NOISE if alike else Question.OVERHEAD)
+    now = utc_now()
+    cost = comparison_cost(first, second, journal, now)
+    return render_comparison(comparison_report(first, second, asked, cost, now), wanted)
 
 
 def _cost(result: Result, journal: Journal) -> RunCost | None:

@@ -30,17 +30,19 @@ from core.targets.registry import resolved, target_of
 Started = tuple[Run, subprocess.Popen[bytes]]
 
 
-def start_run(settings: Settings, journal: Journal, plan: Plan | None = None) -> Started:
+def start_run(
+    settings: Settings, journal: Journal, plan: Plan | None = None, note: str = ""
+) -> Started:
     """Write a run down and start its process. ``plan`` is what to measure; by default what the
-    settings say.
+    settings say. ``note`` says what a reader should know of it, if the plan itself says nothing.
 
     Raises:
         ProblemError: the settings cannot be run, or the run cannot be written down.
     """
     settings = resolved(settings, os.environ)
-    note = ""
     if plan is None:
-        plan, note = plan_of(settings, journal)
+        plan, of_plan = plan_of(settings, journal)
+        note = of_plan or note
     run = create_run(
         journal,
         NewRun(

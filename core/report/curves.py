@@ -1,38 +1,24 @@
-"""A measurement's raw data made ready to plot: how its latencies lie, and its throughput over time.
-
-The raw files are read with suspicion: bounded in size, never unpickled, and only as long as they
-are what the result file says was written.
-"""
+"""A measurement's raw data made ready to plot: its latencies, and its throughput over time."""
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
 from dataclasses import dataclass
-from io import BufferedReader
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.errors import ResultFileError
 from benchmark.measure import BATCHES_FILE, LATENCIES_FILE
 from benchmark.percentiles import order_statistic, percentile_name, queries_needed
 from benchmark.plan import Scenario
-from benchmark.results import MeasurementResult, RawFile
+from benchmark.raw_files import read_rows
+from benchmark.results import MeasurementResult
+from core.verdict.binning import samples_over_time
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Scale = Literal["linear", "logarithmic"]
-
-_COLUMNS = 3
-_ROW_BYTES = 8 * _COLUMNS
-# 192 MB of memory while a plot is made; two hours of a thousand queries a second.
-_MOST_ROWS = 8_000_000
-_LARGEST_FILE = _ROW_BYTES * _MOST_ROWS + 2**16
-# Times are nanoseconds from the first; a year is far more than any measurement takes.
-_LONGEST_NS = 365 * 86_400 * 10**9
-_LARGEST_BATCH = 10**8
 
 _FEWEST_BINS = 4
 # Beyond this ratio the short latencies of a linear axis all fall into its first bin or two.
@@ -74,9 +60,8 @@ class LatencyDistribution:
 class ThroughputSeries:
     """Samples/s in bins of equal width, from the first batch's start to the last one's end.
 
-    A batch's samples are spread evenly over the time it took: it was worked on all that time, and
-    its end alone would show a batch longer than a bin as a peak among zeros. So the area under the
-    series is exactly the samples, and there is no partial bin at its end.
+    A batch's samples are spread evenly over the time it took, so the area under the series is
+    exactly the samples, and there is no partial bin at its end.
     """
 
     bin_s: float
@@ -101,7 +86,7 @@ def latency_curve(
     import numpy
 
     offline = measurement.scenario is Scenario.OFFLINE
-    rows = _rows(folder, measurement, BATCHES_FILE if offline else LATENCIES_FILE)
+    rows = read_rows(folder, measurement, BATCHES_FILE if offline else LATENCIES_FILE)
     if rows is None:
         return None
     ordered = numpy.sort(rows[:, 1] - rows[:, 0] if offline else rows[:, 2])
@@ -136,35 +121,21 @@ def throughput_curve(
     Raises:
         ResultFileError: the raw file is damaged, or not the one that was measured.
     """
-    import numpy
-
-    rows = _rows(folder, measurement, BATCHES_FILE)
+    rows = read_rows(folder, measurement, BATCHES_FILE)
     if rows is None:
         return None
-    started, ended, samples = rows[:, 0], rows[:, 1], rows[:, 2]
-    first, last = int(started.min()), int(ended.max())
-    if last == first:
-        raise ResultFileError(f"{_place(folder, measurement, BATCHES_FILE)} spans no time.")
-    count = max(1, min(bins, len(rows)))
-    total = int(samples.sum())
-    # A batch within one tick of the clock counts as having taken that tick.
-    ended = numpy.maximum(ended, started + 1)
-    edges = [first + (last - first) * place / count for place in range(1, count)]
-    finished = numpy.bincount(
-        numpy.searchsorted(edges, ended), weights=samples, minlength=count
-    ).cumsum()
-    # What was done by each edge, the last of which is all.
-    done = [float(finished[place]) for place in range(count - 1)]
-    for place, edge in enumerate(edges):
-        running = (started < edge) & (ended > edge)
-        share = (edge - started[running]) / (ended[running] - started[running])
-        done[place] += float((samples[running] * share).sum())
-    bin_s = (last - first) / count / 1e9
+    try:
+        bin_s, samples = samples_over_time(rows, bins)
+    except ValueError as error:
+        raise ResultFileError(
+            f"{BATCHES_FILE} of {measurement.name}, block {measurement.block}, in {folder} cannot "
+            f"be used: {error}."
+        ) from error
     return ThroughputSeries(
         bin_s=bin_s,
-        samples_per_s=tuple((numpy.diff([0.0, *done, float(total)]) / bin_s).tolist()),
-        duration_s=(last - first) / 1e9,
-        samples=total,
+        samples_per_s=tuple(count / bin_s for count in samples),
+        duration_s=int(rows[:, 1].max() - rows[:, 0].min()) / 1e9,
+        samples=int(rows[:, 2].sum()),
         batches=len(rows),
     )
 
@@ -185,87 +156,3 @@ def _edges(ordered: NDArray[Any], bins: int) -> tuple[Scale, NDArray[Any]]:
     edges[0], edges[-1] = low, high
     # Values a few nanoseconds apart have no more bins between them than there are numbers.
     return "logarithmic" if logarithmic else "linear", numpy.unique(edges)
-
-
-def _rows(folder: Path, measurement: MeasurementResult, name: str) -> NDArray[Any] | None:
-    """Return a raw file's rows, checked, or None where there is no such file."""
-    raw = _raw_file(measurement, name)
-    path = _place(folder, measurement, name)
-    if raw is None or path is None or not os.path.lexists(path):
-        return None
-    if not os.path.isfile(path):
-        raise ResultFileError(f"{path} cannot be plotted: it is no file.")
-    try:
-        with path.open("rb") as stream:
-            rows = _read(path, stream, raw)
-    except OSError as error:
-        raise ResultFileError(f"{path} cannot be read: {error.strerror or error}.") from error
-    wrong = _impossible(rows, batches=name == BATCHES_FILE)
-    if wrong:
-        raise ResultFileError(f"{path} cannot be plotted: {wrong}.")
-    return rows
-
-
-def _raw_file(measurement: MeasurementResult, name: str) -> RawFile | None:
-    return next(
-        (raw for raw in measurement.raw_files if PurePosixPath(raw.path).name == name), None
-    )
-
-
-def _place(folder: Path, measurement: MeasurementResult, name: str) -> Path | None:
-    raw = _raw_file(measurement, name)
-    if raw is None:
-        return None
-    inside = PurePosixPath(raw.path)
-    # A result file may come from anybody, and has no say over files outside its own folder.
-    if inside.is_absolute() or ".." in inside.parts or "\0" in raw.path:
-        raise ResultFileError(f"{raw.path} is no path inside the result's folder {folder}.")
-    return folder / inside
-
-
-def _read(path: Path, stream: BufferedReader, raw: RawFile) -> NDArray[Any]:
-    import numpy
-
-    def refuse(why: str, cause: Exception | None = None) -> ResultFileError:
-        error = ResultFileError(f"{path} cannot be plotted: {why}.")
-        error.__cause__ = cause
-        return error
-
-    size = os.fstat(stream.fileno()).st_size
-    if size > _LARGEST_FILE:
-        raise refuse(f"it is larger than {_LARGEST_FILE / 1e6:,.0f} MB")
-    if size != raw.bytes or hashlib.file_digest(stream, "sha256").hexdigest() != raw.sha256:
-        raise refuse("it is not the file that was measured (its content does not match sha256)")
-    stream.seek(0)
-    try:
-        version = numpy.lib.format.read_magic(stream)
-        if version != (1, 0):
-            raise refuse(f"its format version is {version[0]}.{version[1]}, not 1.0")
-        shape, in_columns, kind = numpy.lib.format.read_array_header_1_0(stream)
-    except ResultFileError:
-        raise
-    except Exception as error:  # numpy evaluates the header, and what it raises has no bounds
-        raise refuse("its header cannot be read", error) from error
-    # Not with numpy.load: an array of objects would be unpickled, and a mapped file that another
-    # process cuts short ends this one with a bus error.
-    if kind != numpy.int64 or in_columns or len(shape) != 2 or shape[1] != _COLUMNS:
-        raise refuse(f"it holds {kind} of shape {shape}, not int64 rows of {_COLUMNS}")
-    data = stream.read(_LARGEST_FILE)
-    if len(data) != shape[0] * _ROW_BYTES:
-        raise refuse(f"it does not hold the {shape[0]} rows that its header names")
-    return numpy.frombuffer(data, numpy.int64).reshape(-1, _COLUMNS)
-
-
-def _impossible(rows: NDArray[Any], *, batches: bool) -> str:
-    """Return what cannot be in rows that a benchmark wrote, or nothing."""
-    if len(rows) == 0:
-        return "it holds no rows"
-    if int(rows.min()) < -_LONGEST_NS or int(rows.max()) > _LONGEST_NS:
-        return "it holds times of more than a year"
-    if batches and bool((rows[:, 1] < rows[:, 0]).any()):
-        return "it holds a batch that ended before it started"
-    if batches and bool(((rows[:, 2] < 1) | (rows[:, 2] > _LARGEST_BATCH)).any()):
-        return "it holds a batch of no samples or of more than there can be"
-    if not batches and bool((rows[:, 2] < 0).any()):
-        return "it holds a negative latency"
-    return ""

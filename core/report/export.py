@@ -10,10 +10,15 @@ from typing import Literal, get_args
 from benchmark.errors import OutputError
 from benchmark.files import write_atomically
 from benchmark.results import Result
-from core.report import scenarios, side_by_side_views
+from core.report import scenarios
+from core.report.comparison_csv import render_csv
+from core.report.comparison_html import render_html
+from core.report.comparison_json import render_json
+from core.report.comparison_markdown import render_markdown
+from core.report.comparison_text import render_text
+from core.report.comparisons import ComparisonReport
 from core.report.costs import RunCost
 from core.report.scenarios import ScenarioTable, scenario_table
-from core.report.side_by_side import SideBySide, side_by_side
 
 Format = Literal["text", "markdown", "csv", "json", "html"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -30,12 +35,12 @@ _TABLES: dict[Format, Callable[[ScenarioTable], str]] = {
     "markdown": scenarios.render_markdown,
     "html": scenarios.render_html,
 }
-_PAIRS: dict[Format, Callable[[SideBySide], str]] = {
-    "text": side_by_side_views.render_text,
-    "markdown": side_by_side_views.render_markdown,
-    "csv": side_by_side_views.render_csv,
-    "json": side_by_side_views.render_json,
-    "html": side_by_side_views.render_html,
+_COMPARISONS: dict[Format, Callable[[ComparisonReport], str]] = {
+    "text": render_text,
+    "markdown": render_markdown,
+    "csv": render_csv,
+    "json": render_json,
+    "html": render_html,
 }
 
 
@@ -48,14 +53,9 @@ def render_result(result: Result, wanted: Format, cost: RunCost | None = None) -
     return scenarios.render_csv(result, cost) if wanted == "csv" else scenarios.render_json(result)
 
 
-def render_side_by_side(
-    first: Result,
-    second: Result,
-    wanted: Format,
-    costs: tuple[RunCost | None, RunCost | None] = (None, None),
-) -> str:
-    """Return two results beside each other as a document."""
-    return _PAIRS[wanted](side_by_side(first, second, costs))
+def render_comparison(report: ComparisonReport, wanted: Format) -> str:
+    """Return two legs compared as a document."""
+    return _COMPARISONS[wanted](report)
 
 
 def format_of(path: Path) -> Format | None:

@@ -30,7 +30,15 @@ th, td:not(:last-child) { white-space: nowrap; }
 .notes { color: var(--quiet); }
 .notes, .warnings { overflow-wrap: anywhere; padding-left: 1.2rem; }
 .warnings { color: var(--warn); }
-@media print { body { margin: 0; max-width: none; } }
+caption { color: var(--quiet); padding: 0.35rem 0.8rem; text-align: left; }
+@media print {
+  :root { font-size: 11px; }
+  body { font-size: 1rem; margin: 0; max-width: none; padding: 0; }
+  h2, caption { break-after: avoid; }
+  tr, figure { break-inside: avoid; }
+  .wide { overflow: visible; }
+  th, td, td:not(:last-child) { padding: 0.2rem 0.4rem; white-space: normal; }
+}
 """
 
 
@@ -39,8 +47,11 @@ def escaped(text: str) -> str:
     return html.escape(harmless(text), quote=True)
 
 
-def page(title: str, parts: Iterable[str]) -> str:
-    """Return the document around its parts, which are HTML already."""
+def page(title: str, parts: Iterable[str], style: str = "", banner: str = "") -> str:
+    """Return the document around its parts, which are HTML already. ``style`` is more CSS,
+    ``banner`` a sentence above everything.
+    """
+    above = f'<p class="banner" role="note">{escaped(banner)}</p>\n' if banner else ""
     body = "\n".join(part for part in parts if part)
     return (
         "<!DOCTYPE html>\n"
@@ -49,8 +60,8 @@ def page(title: str, parts: Iterable[str]) -> str:
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escaped(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
-        f"<body>\n<h1>{escaped(title)}</h1>\n{body}\n</body>\n</html>\n"
+        f"<title>{escaped(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n"
+        f"<body>\n{above}<main>\n<h1>{escaped(title)}</h1>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
 
@@ -68,9 +79,13 @@ def items(lines: Sequence[str], kind: str = "facts") -> str:
 
 
 def table(
-    headers: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int] = ()
+    headers: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    numbers: Sequence[int] = (),
+    title: str = "",
 ) -> str:
     """Return a table; the columns at the places ``numbers`` are set to the right."""
+    caption = f"<caption>{escaped(title)}</caption>\n" if title else ""
     head = "".join(_cell("th", text, place in numbers) for place, text in enumerate(headers))
     lines = [
         "<tr>"
@@ -79,7 +94,7 @@ def table(
         for row in rows
     ]
     return (
-        '<div class="wide"><table>\n'
+        f'<div class="wide"><table>\n{caption}'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(lines) + "\n</tbody>\n"
         "</table></div>"
     )

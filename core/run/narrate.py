@@ -225,6 +225,9 @@ def _benchmark_sentence(record: events.AnyRecord) -> str:
                 f"weights {record.weights}. Hypervisor: {record.hypervisor}. "
                 f"{record.hypervisor_reason}"
             )
+        case progress.ProbesFinished():
+            problems = "".join(f"; {problem}" for problem in record.problems)
+            return f"Block {record.block}: {record.count} probes in {record.seconds} s{problems}"
         case progress.MeasurementStarted():
             return (
                 f"[{record.position}/{record.total}] {record.scenario}, batch "

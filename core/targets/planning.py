@@ -16,6 +16,7 @@ from core.settings import Settings, published_as
 
 _OVERRIDES = (
     "repeats",
+    "probes",
     "device",
     "precision",
     "memory_format",

@@ -313,8 +313,8 @@ class Comparison:
             "second/first - 1. Negative: it is better.",
             "overhead is computed from the blocks' logarithms, figures are the blocks' medians, so "
             "it need not be the ratio of the two.",
-            f"90 %: if the blocks are alike, {CONFIDENCE:.0%} of such intervals hold the true "
-            "overhead, and 5 % lie wholly below it.",
+            f"90 %: if the blocks are alike, {100 * CONFIDENCE:.0f} % of such intervals hold the "
+            "true overhead, and 5 % lie wholly below it.",
         ]
         if any(each.paired for each in self.measurements):
             notes.append("paired: each block has a partner of the other leg close to it in time.")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from benchmark.estimate import Estimate
+from benchmark.estimate import Estimate, planned_seconds
 from benchmark.plan import Plan, make_plan
 
 PLAN = make_plan(
@@ -126,6 +126,19 @@ def test_more_samples_than_were_promised_leave_nothing_to_wait_for() -> None:
     estimate.phase("measuring")
     clock.now += 30
     assert estimate.remaining(400, 300) == 0
+
+
+def test_probes_that_are_still_to_come_count_by_what_those_before_them_took() -> None:
+    clock = Clock()
+    with_probes, without = (PLAN.model_copy(update={"probes": probes}) for probes in (True, False))
+    assert planned_seconds(with_probes) > planned_seconds(without)
+    estimates = [Estimate(plan, clock) for plan in (with_probes, without)]
+    estimates[0].probed(40.0)
+    for estimate in estimates:
+        estimate.begin(PLAN.measurements()[0], None)
+    remaining = [estimate.remaining(0, None) or 0.0 for estimate in estimates]
+    # Two blocks, the first of which has had its probes.
+    assert remaining[0] - remaining[1] == pytest.approx(40.0)
 
 
 class AnySession(RuleBasedStateMachine):

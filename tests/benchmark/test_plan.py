@@ -61,6 +61,13 @@ def test_the_quick_profile_compiles_nothing_and_says_that_it_is_quick() -> None:
     assert "quick" in plan.description.lower()
 
 
+def test_probes_run_with_the_reference_profile_and_where_they_are_asked_for() -> None:
+    assert load_profile("reference").probes
+    assert not load_profile("quick").probes
+    assert not make_plan({"scenarios": [OFFLINE]}, "here").probes
+    assert make_plan({"scenarios": [OFFLINE], "probes": True}, "here").probes
+
+
 @pytest.mark.parametrize("name", SHIPPED_PROFILES)
 def test_every_shipped_profile_is_called_by_its_name(name: str) -> None:
     assert load_profile(name).profile == name
@@ -114,6 +121,7 @@ def test_an_impossible_scenario_is_refused_by_the_name_of_its_field(
         ({"sample_count": True}, "sample_count"),
         ({"sample_count": "256"}, "sample_count"),
         ({"repeats": 0}, "repeats"),
+        ({"probes": "yes"}, "probes"),
         ({"threads": -1}, "threads"),
         ({"device": "tpu"}, "device"),
         ({"device": "cuda:-1"}, "device"),

@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 
 import benchmark.results
 from benchmark.errors import ResultFileError
+from benchmark.probes import ProbeResult
 from benchmark.results import (
     NOTICE,
     content_sha256,
@@ -22,7 +23,7 @@ from benchmark.results import (
     result_json_schema,
     write_result,
 )
-from tests.benchmark.builders import measurement, result
+from tests.benchmark.builders import STARTED, measurement, result
 
 PUBLISHED_SCHEMA = Path(benchmark.results.__file__).with_name("benchmark_results.schema.json")
 
@@ -57,6 +58,45 @@ def edit(path: Path, change: Callable[[dict[str, Any]], None], *, resealed: bool
 
 def test_a_result_survives_being_written_and_read(path: Path) -> None:
     assert read_result(path) == result()
+
+
+def probe(**changes: Any) -> ProbeResult:
+    values = {"name": "launch", "title": "kernel launch", "unit": "us", "block": 1, "count": 9}
+    figures = {"minimum": 2.0, "median": 2.5, "p90": 3.0, "p99": 9.0}
+    return ProbeResult.model_validate({**values, **figures, "started_at": STARTED, **changes})
+
+
+def test_probes_survive_being_written_and_read(path: Path) -> None:
+    written = result(probes=(probe(), probe(block=2)))
+    write_result(written, path)
+    assert read_result(path) == written
+    Draft202012Validator(result_json_schema()).validate(json.loads(path.read_text()))
+
+
+def test_a_file_from_before_there_were_probes_is_read_and_written_as_it_was(path: Path) -> None:
+    document = json.loads(path.read_text())
+    assert "probes" not in document
+    assert "probes" not in document["plan"]
+    assert content_sha256(document) == document["content_sha256"]
+    again = path.with_name("again.json")
+    write_result(read_result(path), again)
+    assert again.read_text() == path.read_text()
+    assert read_result(again).probes == ()
+
+
+def test_a_file_that_says_that_it_has_no_probes_is_read_too(path: Path) -> None:
+    edit(path, lambda document: document.update(probes=[]))
+    assert read_result(path).probes == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("median", -1), ("p99", 1e999), ("p90", 0.5), ("count", 0), ("problem", "and a reason")],
+)
+def test_probes_that_cannot_be_are_refused(path: Path, field: str, value: Any) -> None:
+    write_result(result(probes=(probe(),)), path)
+    edit(path, lambda document: document["probes"][0].update({field: value}))
+    refusal(path)
 
 
 def test_the_reference_deployments_fields_are_where_they_were(path: Path) -> None:
@@ -216,7 +256,8 @@ def test_a_field_name_from_a_strangers_file_steers_no_terminal(path: Path) -> No
     assert refusal(path).isprintable()
 
 
-WRITTEN = json.dumps(result().model_dump(mode="json"), indent=1).encode()
+GIVEN = result(probes=(probe(),))
+WRITTEN = json.dumps(GIVEN.model_dump(mode="json"), indent=1).encode()
 
 
 @given(st.integers(0, len(WRITTEN) - 1))
@@ -256,7 +297,7 @@ def test_a_damaged_file_is_refused_or_means_what_it_meant(
     except ResultFileError:
         return
     # Only white space, or the way in which a value is spelt, can have changed.
-    assert read == result()
+    assert read == GIVEN
 
 
 def places(document: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

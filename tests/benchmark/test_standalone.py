@@ -27,6 +27,7 @@ from benchmark.progress import (
     MeasurementStarted,
     PhaseEntered,
     Prepared,
+    ProbesFinished,
     Progressed,
     ProgressRecord,
     Started,
@@ -151,7 +152,7 @@ class Ran:
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("tiny")
-    (folder / "tiny.toml").write_text(TINY)
+    (folder / "tiny.toml").write_text(f"probes = true\n{TINY}")
     process = start(
         folder, "--profile", "tiny.toml", "--output", "out", "--leg", "xen", "--run-id", "r1"
     )
@@ -221,6 +222,16 @@ class TestATinyProfile:
         assert result.gpu_info.name.startswith("no GPU: measured on the CPU")
         assert result.attestation.evidence
         assert [part.name for part in result.benchmarks] == ["offline-b1", "singlestream-b1"]
+
+    def test_its_probes_ran_before_the_block_and_have_figures_or_reasons(self, tiny: Ran) -> None:
+        probes = {probe.name: probe for probe in tiny.result.probes}
+        assert probes["syscall"].median
+        assert "CPU" in probes["launch"].problem
+        kinds = [type(record) for record in tiny.records]
+        assert kinds.index(ProbesFinished) < kinds.index(MeasurementStarted)
+        (said,) = [record for record in tiny.records if isinstance(record, ProbesFinished)]
+        assert said.count == sum(probe.count > 0 for probe in probes.values())
+        assert any("launch" in problem for problem in said.problems)
 
     def test_records_tell_the_figures_of_the_result(self, tiny: Ran) -> None:
         for record in tiny.records:

@@ -19,6 +19,7 @@ GOOD: dict[str, list[Any]] = {
     "leg": ["xen", "baseline", "a.b-c"],
     "profile": ["quick", "reference", "mine.toml"],
     "repeats": [1, 7, 1000],
+    "probes": [True, False],
     "device": ["cpu", "auto", "cuda:1"],
     "precision": ["fp32", "bf16", "auto"],
     "execution": ["eager", "compile", "graph"],
@@ -30,7 +31,7 @@ GOOD: dict[str, list[Any]] = {
 def write_toml(folder: Path, values: Mapping[str, Any]) -> str:
     path = folder / "settings.toml"
     lines = [
-        f"{name} = {value}" if isinstance(value, int) else f'{name} = "{value}"'
+        f"{name} = {str(value).lower()}" if isinstance(value, int) else f'{name} = "{value}"'
         for name, value in values.items()
     ]
     path.write_text("\n".join(lines))

@@ -1,7 +1,7 @@
 """Performance checks: ratios against a reference in the same run, medians of interleaved pairs.
 
     python -m tests.performance [startup] [harness] [configuration] [log_panel] [console]
-        [kubernetes] [gke]
+        [kubernetes] [gke] [comparison] [calibration] [injected]
 
 Prints every figure and exits with 1 when a ratio misses its bound. Run it on a quiet machine;
 absolute numbers mean little on a shared one. What was seen is written into RESULTS.md by hand.
@@ -12,7 +12,18 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.performance import configuration, console, gke, harness, kubernetes, log_panel, startup
+from tests.performance import (
+    calibration,
+    comparison,
+    configuration,
+    console,
+    gke,
+    harness,
+    injected,
+    kubernetes,
+    log_panel,
+    startup,
+)
 from tests.performance.pairs import Outcome
 
 CHECKS = {
@@ -23,6 +34,9 @@ CHECKS = {
     "console": console.check,
     "kubernetes": kubernetes.check,
     "gke": gke.check,
+    "comparison": comparison.check,
+    "calibration": calibration.check,
+    "injected": injected.check,
 }
 
 

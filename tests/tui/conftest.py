@@ -39,7 +39,9 @@ class SetClock:
 
 
 def screen_text(pilot: Driver) -> str:
-    """What a person sees, line by line."""
+    """What a person sees, line by line; nothing before the first page is there."""
+    if not pilot.app.screen_stack:
+        return ""
     return "\n".join(
         "".join(segment.text for segment in strip).rstrip()
         for strip in pilot.app.screen._compositor.render_strips()

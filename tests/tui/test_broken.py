@@ -248,7 +248,8 @@ class TestFiles:
             await pilot.press("2")
             await until_shown(pilot, "There is no result to plot")
             await pilot.press("escape", "up", "d")
-            await until_said(pilot, said, "There is nothing to lay side by side")
+            of_the_leg = "has no results" if what == "missing" else said
+            await until_said(pilot, of_the_leg, "There is nothing to compare")
             await pilot.press("escape")
             await until_shown(pilot, other.id, run.id)
             await still_usable(pilot)

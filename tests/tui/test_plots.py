@@ -1,4 +1,4 @@
-"""The diff's scale, histograms and courses: every cell where it belongs."""
+"""Histograms and courses: every cell where it belongs."""
 
 from __future__ import annotations
 
@@ -6,93 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.report.curves import LatencyDistribution, PercentilePosition, ThroughputSeries
-from core.report.side_by_side import DifferenceRow, Leg, Side, SideBySide
-from tests.core.records import texts
-from tests.tui.stand_ins import is_harmless
-from tui.widgets.difference import difference_bar, side_by_side_content
 from tui.widgets.plots import distribution_plot, series_plot
-
-
-def difference(
-    percent: float | None, smallest: float | None = None, largest: float | None = None
-) -> DifferenceRow:
-    return DifferenceRow(
-        *("server-b8", "Server", 8, "eager", "p50", "ms"),
-        first=Side(None, 1, 0),
-        second=Side(None, 1, 0),
-        difference_percent=percent,
-        smallest_percent=smallest,
-        largest_percent=largest,
-        pairs=0 if smallest is None else 2,
-        marks=(),
-    )
-
-
-percents = st.floats(allow_nan=False, allow_infinity=False)
-bar_widths = st.integers(6, 30).map(lambda half: 2 * half + 1)
-
-
-class TestDifferenceBar:
-    @given(
-        percent=st.none() | percents,
-        span=st.none() | st.tuples(percents, percents),
-        width=bar_widths,
-    )
-    def test_it_always_has_exactly_its_width(
-        self, percent: float | None, span: tuple[float, float] | None, width: int
-    ) -> None:
-        smallest, largest = sorted(span) if span else (None, None)
-        shown = difference_bar(difference(percent, smallest, largest), width)
-        assert shown.cell_length == len(shown.plain) == width
-
-    @given(percent=percents, width=bar_widths)
-    def test_the_sign_tells_the_direction_and_what_lies_beyond_the_scale(
-        self, percent: float, width: int
-    ) -> None:
-        shown = difference_bar(difference(percent), width).plain
-        sign = "●" if abs(percent) <= 10 else "▶" if percent > 0 else "◀"
-        assert shown.count(sign) == 1
-        place, middle = shown.index(sign), width // 2
-        if abs(percent) > 10:
-            assert place == (width - 1 if percent > 0 else 0)
-        # Half a cell is what rounding may take.
-        elif place != middle:
-            assert (place > middle) == (percent > 0)
-
-    @given(width=bar_widths)
-    def test_zero_is_in_the_middle_and_the_line_at_five_percent(self, width: int) -> None:
-        shown = difference_bar(difference(None), width).plain
-        assert shown[width // 2] == "│"
-        assert abs(shown.index("┊") - (width // 2) * 1.5) <= 0.5
-        assert shown.count("┊") == 1
-        assert difference_bar(difference(5.0), width).plain.index("●") == shown.index("┊")
-
-    def test_a_whole_scale_is_drawn_as_expected(self) -> None:
-        shown = difference_bar(difference(2.0, -3.0, 7.0), 21).plain
-        assert shown == "·······━━━┼━●━━┿━━···"
-
-    @given(
-        label=texts,
-        percent=st.none() | percents,
-        width=st.integers(40, 200),
-    )
-    def test_the_whole_diff_only_prints(
-        self, label: str, percent: float | None, width: int
-    ) -> None:
-        leg = Leg(label, label, label, label, label, label, True)
-        found = SideBySide(leg, leg, (difference(percent),), (label,), label)
-        assert is_harmless(side_by_side_content(found, width).plain.replace("\n", ""))
-
-    def test_figures_scale_and_bars_stand_below_each_other(self) -> None:
-        leg = Leg("baseline", "baseline", "id", "Tesla T4", "kvm", "fp32", True)
-        found = SideBySide(leg, leg, (difference(5.0), difference(0.0)), (), "notice")
-        for width in (74, 100, 190):
-            lines = side_by_side_content(found, width).plain.splitlines()
-            head = next(line for line in lines if "overhead" in line)
-            five, zero = (line for line in lines if "●" in line)
-            assert head[five.index("●") - 1 :].startswith("5 %")
-            assert head[zero.index("●")] == "0"
-            assert max(map(len, (head, five, zero))) <= width
 
 
 def distribution(counts: list[int], percentiles: list[float]) -> LatencyDistribution:

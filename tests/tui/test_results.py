@@ -1,4 +1,4 @@
-"""The results view, the diff view and their exports."""
+"""The results view and its export."""
 
 from __future__ import annotations
 
@@ -103,67 +103,3 @@ class TestResults:
             await pilot.press("ctrl+u", *"out.csv", "enter")
             await until_shown(pilot, "is there already")
         assert (tmp_path / "out.csv").read_text() == "mine"
-
-
-class TestDiff:
-    async def test_two_legs_stand_side_by_side_against_the_line(
-        self, open_console: OpenConsole, state: Path, results: Path
-    ) -> None:
-        replay(state, results, "baseline")
-        replay(state, results, "xen")
-        async with open_console(size=(130, 60)) as pilot:
-            await until_shown(pilot, "xen", "baseline")
-            await pilot.press("d")
-            await until_shown(
-                pilot,
-                "not attested as Xen",
-                "no interval and no verdict",
-                "server-b8",
-                "5 %",
-                "┊",
-                "●",
-            )
-
-    async def test_a_marked_run_is_the_first_leg(
-        self, open_console: OpenConsole, state: Path, results: Path
-    ) -> None:
-        first = replay(state, results, "baseline")
-        second = replay(state, results, "xen")
-        async with open_console(size=(130, 60)) as pilot:
-            await until_shown(pilot, first.id, second.id)
-            await pilot.press("space", "down", "d")
-            await until_shown(pilot, "diff", "no interval")
-            title = screen_text(pilot).splitlines()[0]
-            assert title.index(second.id) < title.index(first.id)
-            await pilot.press("s")
-            await until(
-                pilot,
-                lambda: (
-                    screen_text(pilot).splitlines()[0].find(first.id)
-                    < screen_text(pilot).splitlines()[0].find(second.id)
-                ),
-            )
-
-    async def test_a_diff_is_exported(
-        self, open_console: OpenConsole, state: Path, results: Path, tmp_path: Path
-    ) -> None:
-        replay(state, results, "baseline")
-        replay(state, results, "xen")
-        async with open_console() as pilot:
-            await until_shown(pilot, "xen", "baseline")
-            await pilot.press("d")
-            await until_shown(pilot, "no interval")
-            await pilot.press("E")
-            await until_shown(pilot, "Export to which file?")
-            await pilot.press("ctrl+u", *"out.md", "enter")
-            target = tmp_path / "out.md"
-            await until(pilot, target.exists)
-        assert "not attested as Xen" in target.read_text()
-
-    async def test_there_is_no_diff_of_one_run(
-        self, open_console: OpenConsole, state: Path, results: Path
-    ) -> None:
-        replay(state, results, "baseline")
-        async with open_console() as pilot:
-            await until_shown(pilot, "✓ done")
-            assert not pilot.app.screen.active_bindings["d"].enabled

@@ -20,6 +20,7 @@ from core.run.journal import Journal
 from core.targets.machine import Finding
 from tests.tui import gke_run, kubernetes_run
 from tests.tui.conftest import NOW, Driver, until_shown
+from tests.tui.measured_runs import STEADY, measured_run, slower
 from tests.tui.recorded import replay
 from tests.tui.test_teardown import with_cluster
 from tui.app import Console
@@ -49,6 +50,13 @@ def nothing() -> None:
 def two_legs() -> None:
     replay(STATE, RESULTS, "baseline")
     replay(STATE, RESULTS, "xen")
+
+
+def two_measured_legs() -> None:
+    names = ("offline-b8", "server-b8", "singlestream-b1")
+    measured_run(STATE, RESULTS, "baseline", dict.fromkeys(names, STEADY))
+    overheads = zip(names, (1.0, 4.5, 9.0), strict=True)
+    measured_run(STATE, RESULTS, "xen", {name: slower(each) for name, each in overheads}, later=1)
 
 
 def under_way() -> None:
@@ -145,7 +153,7 @@ async def failed(pilot: Driver) -> None:
 async def results(pilot: Driver) -> None:
     await runs(pilot)
     await pilot.press("i")
-    await until_shown(pilot, "SingleStream", "not an")
+    await until_shown(pilot, "SingleStream", "not an", "d says why")
 
 
 async def plots(pilot: Driver) -> None:
@@ -169,7 +177,13 @@ async def files(pilot: Driver) -> None:
 async def diff(pilot: Driver) -> None:
     await runs(pilot)
     await pilot.press("d")
-    await until_shown(pilot, "not attested as Xen", "offline-b1")
+    await until_shown(pilot, "EXCEEDS TARGET", "offline-b8")
+
+
+async def refused_diff(pilot: Driver) -> None:
+    await runs(pilot)
+    await pilot.press("d")
+    await until_shown(pilot, "REFUSED")
 
 
 async def form(pilot: Driver) -> None:
@@ -240,7 +254,8 @@ PAGES: list[tuple[str, Prepare, Walk]] = [
     ("plots", two_legs, plots),
     ("evidence", two_legs, evidence),
     ("files", two_legs, files),
-    ("diff", two_legs, diff),
+    ("diff", two_measured_legs, diff),
+    ("diff-refused", two_legs, refused_diff),
     ("form", two_legs, form),
     ("teardown", cloud, teardown),
     ("export", two_legs, export),

@@ -1,8 +1,7 @@
-"""Two legs beside each other, metric by metric, against the 5 % line."""
+"""Two legs compared: the verdict, and everything that it rests on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
@@ -10,33 +9,27 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Static
 
 from core.text import harmless
-from tui.background import in_background
 from tui.commands import DIFF, bindings
+from tui.comparing import RunsCompared, compare_runs, compare_words, same_leg
 from tui.page import Page
-from tui.widgets.difference import side_by_side_content
+from tui.widgets.comparison import comparison_content
 from tui.widgets.drawing import MUTED
 from tui.widgets.keys import Keys
 from tui.widgets.title import Banner, Title
+from tui.widgets.verdict import VerdictStrip
 
 if TYPE_CHECKING:
-    from core.report.side_by_side import SideBySide
+    from core.report.comparisons import ComparisonReport
     from core.run.journal import Run
 
-
-@dataclass
-class SideBySideRead(Message):
-    """Both result files were read, or not."""
-
-    found: SideBySide | None
-    problem: str
+_LEAST_WIDTH = 40
 
 
 class DiffScreen(Page):
-    """Two runs beside each other."""
+    """Two runs compared."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(DIFF)]
 
@@ -44,52 +37,44 @@ class DiffScreen(Page):
         super().__init__()
         self._first = first
         self._second = second
-        self._found: SideBySide | None = None
+        self._report: ComparisonReport | None = None
 
     def compose(self) -> ComposeResult:
         """Lay the page out."""
         yield Title()
         yield Banner()
+        yield VerdictStrip()
         with VerticalScroll(id="diff"):
-            yield Static("Reading both results ...", markup=False, id="diff-text")
+            yield Static(markup=False, id="diff-text")
         yield Keys()
 
     def on_mount(self) -> None:
-        """Read both files."""
+        """Compare."""
         self.query_one(Banner).show("")
         self.query_one("#diff").focus()
-        self._read()
+        self._compare()
 
     @work(group="diff", exclusive=True, exit_on_error=False)
-    async def _read(self) -> None:
-        first, second = self._first, self._second
+    async def _compare(self) -> None:
+        first, second, settings = self._first, self._second, self.state.settings
         self.query_one(Title).show(
-            "diff", harmless(f"{first.id} ({first.leg})"), harmless(f"{second.id} ({second.leg})")
+            "noise" if same_leg(first, second) else "diff",
+            *(harmless(f"{run.id} ({run.leg})") for run in (first, second)),
         )
+        self.query_one("#diff-text", Static).update(
+            Content.styled("Reading both legs and their raw files ...", MUTED)
+        )
+        # Runs are known only where the settings are.
+        assert settings is not None
+        self.post_message(await compare_runs(first, second, settings, self.console_app.clock))
 
-        costs_of = self.console_app.costs_of
-
-        def read() -> SideBySideRead:
-            from benchmark.errors import ProblemError
-            from benchmark.results import RESULT_FILE, read_result
-            from core.report.side_by_side import side_by_side
-
-            try:
-                results = [read_result(run.folder / RESULT_FILE) for run in (first, second)]
-                costs = costs_of(first.id, second.id)
-                found = side_by_side(results[0], results[1], (costs[0], costs[1]))
-            except ProblemError as problem:
-                return SideBySideRead(None, str(problem))
-            return SideBySideRead(found, "")
-
-        self.post_message(await in_background(read))
-
-    @on(SideBySideRead)
-    def _show(self, message: SideBySideRead) -> None:
+    @on(RunsCompared)
+    def _show(self, message: RunsCompared) -> None:
         if not self.is_whole:
             return
-        self._found = message.found
+        self._report = message.report
         self.query_one(Banner).show(harmless(message.problem))
+        self.query_one(VerdictStrip).show(message.report.comparison if message.report else None)
         self._draw()
         self.refresh_bindings()
 
@@ -99,15 +84,35 @@ class DiffScreen(Page):
 
     def _draw(self) -> None:
         text = self.query_one("#diff-text", Static)
-        if self._found is not None:
-            text.update(side_by_side_content(self._found, max(40, self.size.width - 6)))
+        if self._report is not None:
+            width = max(_LEAST_WIDTH, self.size.width - 6)
+            text.update(comparison_content(self._report, self._command, width))
         elif self.query_one(Banner).display:
-            text.update(Content.styled("There is nothing to lay side by side.", MUTED))
+            text.update(Content.styled("There is nothing to compare.", MUTED))
+
+    def _command(self, *more: str) -> str:
+        """Return the headless command that compares the same two."""
+        words = compare_words(self._first, self._second, *more)
+        return self.console_app.command_line(*words)
+
+    # Commands.
 
     def action_swap(self) -> None:
         """Swap the legs."""
         self._first, self._second = self._second, self._first
-        self._read()
+        self._report = None
+        self.query_one(VerdictStrip).show(None)
+        self.refresh_bindings()
+        self._compare()
+
+    def action_write(self) -> None:
+        """Ask for a file and write the reports there."""
+        from tui.screens.export import ReportsScreen
+
+        settings = self.state.settings
+        if settings is not None:
+            words = compare_words(self._first, self._second)
+            self.app.push_screen(ReportsScreen(words, str(settings.results_dir / "comparison.md")))
 
     def action_export(self) -> None:
         """Ask for a file and write the diff there."""
@@ -118,8 +123,7 @@ class DiffScreen(Page):
 
     def action_copy_command(self) -> None:
         """Copy the headless command."""
-        command = self.console_app.command_line("show", self._first.id, self._second.id)
-        self.console_app.copy(command, "the command")
+        self.console_app.copy(self._command(), "the command")
 
     def action_back(self) -> None:
         """Go back."""
@@ -127,8 +131,8 @@ class DiffScreen(Page):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey out what is impossible now."""
-        if action in ("export", "swap"):
-            return True if self._found is not None else None
+        if action in ("write", "export", "swap"):
+            return True if self._report is not None else None
         return True
 
     def run_on_screen(self) -> Run | None:

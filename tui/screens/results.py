@@ -18,12 +18,14 @@ from textual.widgets import DataTable, Static, TabbedContent, TabPane
 from core.text import harmless
 from tui.background import in_background
 from tui.commands import RESULTS, bindings
+from tui.comparing import RunsCompared, compare_runs, same_leg
 from tui.page import Page
 from tui.screens.evidence import evidence_content, files_content
 from tui.widgets.drawing import MUTED
 from tui.widgets.keys import Keys
 from tui.widgets.plots import Plot
 from tui.widgets.title import Banner, Title
+from tui.widgets.verdict import verdict_style, verdict_text
 
 if TYPE_CHECKING:
     from benchmark.results import MeasurementResult, Result
@@ -91,6 +93,7 @@ class ResultsScreen(Page):
         with TabbedContent(initial="figures"):
             with TabPane("1 Figures", id="figures"):
                 yield Static(markup=False, id="result-head")
+                yield Static(markup=False, id="result-verdict")
                 yield DataTable(id="figures-table", cursor_type="row")
                 yield Static(markup=False, id="row-note")
                 yield Static(markup=False, id="result-notes")
@@ -146,6 +149,25 @@ class ResultsScreen(Page):
         )
         self.query_one("#figures-table").focus()
         self.refresh_bindings()
+        baseline = self.baseline_for(self._run)
+        self.query_one("#result-verdict").display = baseline is not None
+        if baseline is not None:
+            self._compare(baseline)
+
+    @work(group="verdict", exclusive=True, exit_on_error=False)
+    async def _compare(self, baseline: Run) -> None:
+        settings = self.state.settings
+        self.query_one("#result-verdict", Static).update(
+            Content.styled(harmless(f"against {baseline.id}: comparing ..."), MUTED)
+        )
+        # Runs are known only where the settings are.
+        assert settings is not None
+        self.post_message(await compare_runs(baseline, self._run, settings, self.console_app.clock))
+
+    @on(RunsCompared)
+    def _show_verdict(self, message: RunsCompared) -> None:
+        if self.is_whole:
+            self.query_one("#result-verdict", Static).update(against_line(message))
 
     def _show_figures(self, table: ScenarioTable) -> None:
         self.query_one("#result-head", Static).update(
@@ -296,6 +318,20 @@ def row_note(row: Row) -> Content:
         # The table's own column of it may be beyond a narrow terminal.
         text += f"; {dollars(row.cost.usd_per_million)} per million inferences"
     return Content(harmless(text))
+
+
+def against_line(found: RunsCompared) -> Content:
+    """Return what a run shows against another one, in a line; the diff says why."""
+    against = harmless(f"against {found.first.id}: ")
+    if found.report is None:
+        return Content.styled(f"{against}{harmless(found.problem)}", MUTED)
+    question = "A/A " if same_leg(found.first, found.second) else ""
+    verdict = found.report.comparison.verdict
+    return Content.assemble(
+        f"{question}{against}",
+        (verdict_text(verdict), f"bold {verdict_style(verdict)}"),
+        ("; d says why", MUTED),
+    )
 
 
 def _cost_line(cost: RunCost) -> tuple[str | tuple[str, str], ...]:

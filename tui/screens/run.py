@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.message import Message
 from textual.widgets import Tab, Tabs
 
 from core.errors import ExitCode
@@ -41,6 +43,18 @@ _STAGE_LINES = 4
 _LEAST_ROOM = 4
 
 
+class Dashboard(Horizontal):
+    """All of the page but its head: what it has room for depends on what the head says."""
+
+    @dataclass
+    class Resized(Message):
+        """It has another size now."""
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Tell the page."""
+        self.post_message(self.Resized())
+
+
 class RunScreen(Page):
     """Follows one run."""
 
@@ -66,7 +80,7 @@ class RunScreen(Page):
             Tab("4 Log", id="tab-log"),
             id="panes",
         )
-        with Horizontal(id="dashboard"):
+        with Dashboard(id="dashboard"):
             with Vertical(id="facts"):
                 yield VerticalScroll(id="pane-stages", can_focus=True)
                 with VerticalScroll(id="pane-machine", can_focus=True):
@@ -106,7 +120,8 @@ class RunScreen(Page):
     def _followed(self) -> Followed:
         return self.console_app.follow(self._run.id)
 
-    def on_resize(self, _event: events.Resize) -> None:
+    @on(Dashboard.Resized)
+    def _fit(self) -> None:
         """Give the stages the room that there is now."""
         self.call_after_refresh(self.state_changed)
 

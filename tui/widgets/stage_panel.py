@@ -46,7 +46,13 @@ class StagePanel(Static):
 
     def on_resize(self, _event: events.Resize) -> None:
         """Wrap anew; afterwards, for a layout that is under way does not heed another height."""
-        self.call_after_refresh(self._draw)
+        self.call_after_refresh(self._settle)
+
+    def _settle(self) -> None:
+        self._draw()
+        # The same text may need another height in the new width, and the layout that gave this
+        # size may still have counted with the old one.
+        self.refresh(layout=True)
 
     def _draw(self) -> None:
         if self._shown is None or not self.is_attached:

@@ -12,7 +12,7 @@ import pytest
 
 from benchmark.results import RESULT_FILE, Result, write_result
 from core.report.costs import run_cost
-from core.report.export import FORMATS, render_result, render_side_by_side
+from core.report.export import FORMATS, render_result
 from core.run.events import RunState
 from core.run.journal import Journal
 from core.run.journal_file import FILE_NAME
@@ -20,6 +20,7 @@ from tests.core.conftest import CommandLine, Said
 from tests.core.costs import after, deleted, ended, event, session, started
 from tests.core.outcomes import measurement, result
 from tests.core.runs import named_run
+from tests.core.verdict.scene import a_result
 
 Gpubench = Callable[..., Said]
 FIRST = "20260504-120000-gke-baseline-aaaa"
@@ -193,14 +194,27 @@ class TestOne:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_show_tells_what_its_runs_cost(
+def test_show_tells_what_its_run_cost(
     gpubench: Gpubench, runs: tuple[Result, Result], command_line: CommandLine, form: str
 ) -> None:
     flags = () if form == "text" else (f"--{form}",)
     with Journal(command_line.state) as journal:
-        costs = [run_cost(journal, name, after(9000)) for name in (FIRST, SECOND)]
-    one = render_result(runs[0], form, costs[0])  # type: ignore[arg-type]
+        cost = run_cost(journal, FIRST, after(9000))
+    one = render_result(runs[0], form, cost)  # type: ignore[arg-type]
     path = str(Path(command_line.results / "runs" / FIRST))
     assert gpubench("show", FIRST, *flags).out == gpubench("show", path, *flags).out == one
-    both = render_side_by_side(*runs, form, (costs[0], costs[1]))  # type: ignore[arg-type]
-    assert gpubench("show", FIRST, SECOND, *flags).out == both
+
+
+def test_show_tells_what_both_of_its_runs_cost(
+    gpubench: Gpubench, runs: tuple[Result, Result], command_line: CommandLine
+) -> None:
+    for name, leg, rate in ((FIRST, "baseline", 1000.0), (SECOND, "xen", 500.0)):
+        whole = a_result([rate] * 3, leg=leg, run_id=name, started_at=after(2000))
+        write_result(whole, command_line.results / "runs" / name / RESULT_FILE)
+    cost = json.loads(gpubench("show", FIRST, SECOND, "--json").out)["cost"]
+    assert [cost[leg]["usd"] for leg in ("first", "second")] == [pytest.approx(0.375)] * 2
+    (row,) = cost["rows"]
+    assert row["difference_percent"] == pytest.approx(100)
+    shown = gpubench("show", FIRST, SECOND).out
+    assert "cost of baseline: $0.3750" in shown
+    assert "+100.00" in shown

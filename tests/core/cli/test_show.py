@@ -1,21 +1,25 @@
-"""``show``: one result or two, found by name or path, printed or written."""
+"""``show``: one result, or two compared, found by name or path, printed or written."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from benchmark.attestation.model import Attestation, Hypervisor
 from benchmark.results import RESULT_FILE, Result, write_result
 from core.cli.completing import complete_result
-from core.report.export import SUFFIXES, render_result, render_side_by_side
+from core.report.comparing import comparison_report
+from core.report.export import SUFFIXES, render_comparison, render_result
 from core.run.journal import Journal
+from core.verdict.comparison import Request
+from core.verdict.legs import Source
+from core.verdict.model import Question
 from tests.core.conftest import CommandLine, Said
-from tests.core.outcomes import measurement, result
-from tests.core.runs import named_run
+from tests.core.runs import NOON, named_run
+from tests.core.verdict.scene import legs
 
 Gpubench = Callable[..., Said]
 FIRST = "20260504-120000-local-baseline-aaaa"
@@ -24,26 +28,37 @@ SECOND = "20260504-130000-local-xen-bbbb"
 
 @pytest.fixture
 def pair(command_line: CommandLine) -> tuple[Result, Result]:
-    """A baseline and a xen run with results, each the latest of its leg."""
+    """A baseline and a xen run with results, 5 % apart, each the latest of its leg."""
     made = []
     with Journal(command_line.state) as journal:
-        for name, leg, rate, hypervisor in (
-            (FIRST, "baseline", 100.0, Hypervisor.KVM),
-            (SECOND, "xen", 95.0, Hypervisor.XEN_PVH),
-        ):
-            found = result(
-                measurement(rate, 1000 / rate),
-                run_id=name,
-                leg=leg,
-                attestation=Attestation(hypervisor=hypervisor),
-            )
-            folder = command_line.results / "runs" / name
+        both = legs(
+            [100.0, 101.0, 99.0],
+            [95.0, 95.95, 94.05],
+            interleaved=False,
+            of_first={"run_id": FIRST},
+            of_second={"run_id": SECOND},
+        )
+        for (source,) in both:
+            found = source.result
+            folder = command_line.results / "runs" / found.run_id
             folder.mkdir(parents=True)
             write_result(found, folder / RESULT_FILE)
-            (command_line.results / leg).symlink_to(f"runs/{name}")
-            named_run(journal, name, leg=leg, folder=folder)
+            (command_line.results / found.leg).symlink_to(f"runs/{found.run_id}")
+            named_run(journal, found.run_id, leg=found.leg, folder=folder)
             made.append(found)
     return made[0], made[1]
+
+
+def compared(pair: tuple[Result, Result], form: str) -> str:
+    """What core.report makes of both, whenever."""
+    sources = [(Source(found),) for found in pair]
+    report = comparison_report(*sources, Request(), None, NOON)
+    return at_any_time(render_comparison(report, form))  # type: ignore[arg-type]
+
+
+def at_any_time(document: str) -> str:
+    document = re.sub(r"Report of [-\d]+ [:\d]+ UTC", "Report of then", document)
+    return re.sub(r'"written_at": "[^"]*"', '"written_at": "then"', document)
 
 
 def assert_one_sentence(said: Said) -> None:
@@ -63,8 +78,9 @@ class TestFormats:
 
     def test_of_two(self, gpubench: Gpubench, pair: tuple[Result, Result], form: str) -> None:
         flags = () if form == "text" else (f"--{form}",)
-        expected = render_side_by_side(*pair, form)  # type: ignore[arg-type]
-        assert gpubench("show", FIRST, SECOND, *flags) == Said(0, expected, "")
+        said = gpubench("show", FIRST, SECOND, *flags)
+        assert (said.code, said.err) == (0, "")
+        assert at_any_time(said.out) == compared(pair, form)
 
     def test_into_a_file_by_its_ending(
         self, gpubench: Gpubench, pair: tuple[Result, Result], form: str, command_line: CommandLine
@@ -73,8 +89,7 @@ class TestFormats:
         said = gpubench("show", "baseline", "xen", "--output", name)
         assert (said.code, said.out) == (0, "")
         assert said.err == f"Written to {name}.\n"
-        expected = render_side_by_side(*pair, form)  # type: ignore[arg-type]
-        assert (command_line.home / name).read_text() == expected
+        assert at_any_time((command_line.home / name).read_text()) == compared(pair, form)
 
 
 class TestNames:
@@ -83,8 +98,8 @@ class TestNames:
     def test_legs_and_paths_show_the_same_as_runs(
         self, gpubench: Gpubench, pair: tuple[Result, Result], command_line: CommandLine
     ) -> None:
-        expected = gpubench("show", FIRST, SECOND)
-        assert "+5.00" in expected.out
+        expected = at_any_time(gpubench("show", FIRST, SECOND).out)
+        assert "+5.00" in expected
         folder = command_line.results / "runs"
         for names in (
             ("baseline", "xen"),
@@ -92,7 +107,7 @@ class TestNames:
             (FIRST[:14], "xen"),
             ("baseline", "results/xen"),
         ):
-            assert gpubench("show", *names) == expected
+            assert at_any_time(gpubench("show", *names).out) == expected
 
     def test_the_default_is_the_latest(
         self, gpubench: Gpubench, pair: tuple[Result, Result]
@@ -104,7 +119,24 @@ class TestNames:
     ) -> None:
         document = json.loads(gpubench("show", "xen", "baseline", "--json").out)
         assert (document["first"]["name"], document["second"]["name"]) == ("xen", "baseline")
-        assert document["rows"][0]["difference_percent"] < 0
+
+    def test_one_leg_twice_is_asked_how_much_noise_there_is(
+        self, gpubench: Gpubench, pair: tuple[Result, Result]
+    ) -> None:
+        document = json.loads(gpubench("show", FIRST, "baseline", "--json").out)
+        assert document["question"] == Question.NOISE
+        assert document["first"]["label"] != document["second"]["label"]
+        document = json.loads(gpubench("show", "baseline", "xen", "--json").out)
+        assert document["question"] == Question.OVERHEAD
+
+    def test_nothing_is_written_and_a_refusal_is_no_failure(
+        self, gpubench: Gpubench, pair: tuple[Result, Result], command_line: CommandLine
+    ) -> None:
+        before = sorted(map(str, command_line.home.rglob("*")))
+        said = gpubench("show", "xen", "baseline")
+        assert said.code == 0
+        assert "Refused: " in said.out
+        assert sorted(map(str, command_line.home.rglob("*"))) == before
 
     @pytest.mark.parametrize("names", [("baseline", "nobody"), ("nobody", "baseline"), ("", "")])
     def test_a_name_of_nothing(

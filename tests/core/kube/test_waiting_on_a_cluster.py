@@ -58,7 +58,12 @@ SITUATIONS: dict[str, tuple[Callable[[JsonObject], None], str]] = {
     "command": (of_container(command=["/no/such/program"]), "cannot start"),
     "exit": (of_container(command=["sh", "-c", "exit 3"]), "failed"),
     "memory": (
-        of_container(command=["tail", "/dev/zero"], resources={"limits": {"memory": "16Mi"}}),
+        # The container outlives the one that is killed: where it ends at that very moment,
+        # containerd 1.6 may miss what killed it.
+        of_container(
+            command=["sh", "-c", "tail /dev/zero; sleep 2; exit 137"],
+            resources={"limits": {"memory": "16Mi"}},
+        ),
         "out of memory",
     ),
     "deadline": (lambda job: job["spec"].update(activeDeadlineSeconds=3), "deadline"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import unicodedata
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 
 from benchmark.results import WarmUp
 from core.report.costs import RunCost, cost_of, dollars, inference_cost
-from core.report.export import FORMATS, Format, render_result, render_side_by_side
+from core.report.export import FORMATS, Format, render_result
 from core.run.cost_events import BilledItem, BillingEnded, BillingStarted
 from core.run.events import Event
 from tests.core.costs import SOURCE, after, deleted, ended, event, metered, session, started
@@ -209,7 +208,7 @@ class TestReports:
     def test_no_known_cost_changes_nothing(self, form: Format) -> None:
         found = measured()
         assert render_result(found, form, None) == render_result(found, form)
-        text = render_result(found, form) + render_side_by_side(found, measured(leg="xen"), form)
+        text = render_result(found, form)
         for word in ("Cost", "cost", "USD", "usd", "$"):
             assert word not in text
 
@@ -245,49 +244,19 @@ class TestReports:
         assert "Cost of this run" in text
         assert "USD per million" not in text
 
-    @pytest.mark.parametrize("form", ["text", "markdown", "html"])
-    def test_two_runs_stand_side_by_side_with_the_difference(self, form: Format) -> None:
-        second = result(measurement(500, started_at=after(2000)), leg="xen", run_id="other")
-        text = render_side_by_side(measured(), second, form, (cost(), cost())).replace("\\", "")
-        assert "cost of baseline: $0.3750" in text
-        assert "cost of xen: $0.3750" in text
-        assert "$0.1806" in text
-        assert "$0.3611" in text
-        assert "+100.00" in text
-
-    @pytest.mark.parametrize("form", ["text", "markdown", "html"])
-    def test_one_known_cost_stands_beside_an_unknown_one(self, form: Format) -> None:
-        text = render_side_by_side(measured(), measured(leg="xen"), form, (None, cost()))
-        assert "cost of baseline: not known" in text
-        assert "cost of xen: $0.3750" in text.replace("\\", "")
-
-    def test_two_runs_as_json(self) -> None:
-        second = measured(leg="xen")
-        document = json.loads(render_side_by_side(measured(), second, "json", (None, cost())))
-        assert document["cost"]["first"] is None
-        assert document["cost"]["second"]["usd"] == pytest.approx(0.375)
-        (row,) = document["cost"]["rows"]
-        assert row["first_usd_per_million"] is None
-        assert row["second_usd_per_million"] == pytest.approx(0.65 / 3.6)
-        assert row["difference_percent"] is None
-
     @pytest.mark.parametrize("text", [*HOSTILE, "a | b", "<b>", "=1+1"])
     def test_names_and_sources_act_in_no_format(self, text: str) -> None:
         items: Any = [{"what": text, "usd_per_hour": 1.0, "source": text}]
         bad = event(started(text, text, 1.0, items=items))
         hostile = cost(bad)
         for form in FORMATS:
-            documents = (
-                render_result(measured(), form, hostile),
-                render_side_by_side(measured(), measured(leg="xen"), form, (hostile, None)),
-            )
-            for document in documents:
-                found = {unicodedata.category(c) for c in document.replace("\n", "")}
-                assert not found & {"Cc", "Cf", "Cs", "Zl", "Zp"}
-                if form == "html":
-                    assert "<script" not in document
-                    assert "<img" not in document
-                    assert "<b>" not in document
+            document = render_result(measured(), form, hostile)
+            found = {unicodedata.category(c) for c in document.replace("\n", "")}
+            assert not found & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+            if form == "html":
+                assert "<script" not in document
+                assert "<img" not in document
+                assert "<b>" not in document
 
 
 @pytest.mark.parametrize(

@@ -373,5 +373,5 @@ def test_a_latency_that_cannot_be(tmp_path: Path) -> None:
 
 
 def test_batches_that_took_no_time_have_no_rate(tmp_path: Path) -> None:
-    with pytest.raises(ResultFileError, match="spans no time"):
+    with pytest.raises(ResultFileError, match="span no time"):
         series(tmp_path, [(5, 5, 1)])

@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 import os
+import re
 import unicodedata
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from benchmark.environment import GpuInfo
 from benchmark.errors import OutputError
 from benchmark.results import Result
 from core.report import html
+from core.report.comparison_costs import CostPair, CostRow, LegCost
+from core.report.comparisons import ComparisonReport
 from core.report.export import (
     FORMATS,
     SUFFIXES,
     Format,
     format_of,
+    render_comparison,
     render_result,
-    render_side_by_side,
     write_report,
 )
 from core.report.scenarios import HEADERS
-from core.report.side_by_side import NOTE
-from core.report.side_by_side_views import percent_text
 from tests.core.outcomes import measurement, result
 from tests.core.records import HOSTILE
+from tests.core.verdict.comparisons import hostile
 
 HOSTILE_TEXTS = (
     *HOSTILE,
@@ -46,6 +49,12 @@ HOSTILE_TEXTS = (
     "-1",
     "@SUM(1)",
     "\x7f\x9b31m",
+    "~~~ fence",
+    "---",
+    "1. one",
+    "    four spaces",
+    "http://evil.example/a www.evil.example a@evil.example",
+    "]]></svg><script>x</script>",
 )
 FORBIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
@@ -59,13 +68,25 @@ def hostile_result(text: str, **values: object) -> Result:
     )
 
 
+def hostile_report(text: str) -> ComparisonReport:
+    """A comparison, its cost included, with ``text`` wherever it may hold free text."""
+    cost = LegCost(1.0, False, False, source=text, text=text, usd_per_hour=0.5)
+    pair = CostPair(cost, cost, (CostRow(text, 1.0, 2.0, 100.0),))
+    return ComparisonReport(hostile(text), pair, None, datetime(2026, 5, 4, tzinfo=UTC))
+
+
 def documents(text: str) -> dict[str, str]:
-    """Both documents in every format, with ``text`` wherever a result may hold free text."""
-    first, second = hostile_result(text), hostile_result("clean", leg="xen", run_id="other")
+    """Both documents in every format, with ``text`` wherever they may hold free text."""
+    first, report = hostile_result(text), hostile_report(text)
     return {
         **{f"result {name}": render_result(first, name) for name in FORMATS},
-        **{f"pair {name}": render_side_by_side(first, second, name) for name in FORMATS},
+        **{f"comparison {name}": render_comparison(report, name) for name in FORMATS},
     }
+
+
+@functools.cache
+def plain_documents() -> dict[str, str]:
+    return documents("plain")
 
 
 class _Page(HTMLParser):
@@ -76,53 +97,74 @@ class _Page(HTMLParser):
         self.tags: list[str] = []
         self.attributes: set[str] = set()
         self.text = ""
-        self.cells: list[list[str]] = []
+        self.tables: list[list[list[str]]] = []
         self.feed(document)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes |= {name for name, _value in attrs}
+        if tag == "table":
+            self.tables.append([])
         if tag == "tr":
-            self.cells.append([])
+            self.tables[-1].append([])
         if tag in ("td", "th"):
-            self.cells[-1].append("")
+            self.tables[-1][-1].append("")
 
     def handle_data(self, data: str) -> None:
         self.text += data
         if self.tags and self.tags[-1] in ("td", "th"):
-            self.cells[-1][-1] += data
+            self.tables[-1][-1][-1] += data
 
 
-@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+@pytest.fixture(params=HOSTILE_TEXTS, scope="module")
+def text(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def found(text: str) -> dict[str, str]:
+    return documents(text)
+
+
 class TestHostileText:
     """Names, ids and reasons come from files and drivers; none may act in any format."""
 
-    def test_steers_no_terminal(self, text: str) -> None:
-        for name, document in documents(text).items():
-            found = {unicodedata.category(c) for c in document.replace("\n", "")}
-            assert not found & FORBIDDEN_CATEGORIES, name
+    def test_steers_no_terminal(self, found: dict[str, str]) -> None:
+        for name, document in found.items():
+            categories = {unicodedata.category(c) for c in document.replace("\n", "")}
+            assert not categories & FORBIDDEN_CATEGORIES, name
 
-    def test_is_text_to_a_browser(self, text: str) -> None:
-        for kind in ("result html", "pair html"):
-            page, clean = (_Page(documents(words)[kind]) for words in (text, "plain"))
+    def test_is_text_to_a_browser(self, text: str, found: dict[str, str]) -> None:
+        for kind in ("result html", "comparison html"):
+            page, clean = _Page(found[kind]), _Page(plain_documents()[kind])
             assert page.tags == clean.tags
             assert page.attributes == clean.attributes
             assert "script" not in page.tags
             assert html.harmless(text) in page.text
 
-    def test_is_one_cell_of_a_markdown_table(self, text: str) -> None:
-        for kind in ("result markdown", "pair markdown"):
-            lines = documents(text)[kind].splitlines()
-            assert len(lines) == len(documents("plain")[kind].splitlines())
-            rows = [line for line in lines if line.startswith("|")]
-            assert len({row.replace("\\|", "").count("|") for row in rows}) == 1
-            for mark in "<>[]`":
-                assert all(line.count(mark) == line.count(f"\\{mark}") for line in lines)
+    def test_is_one_cell_of_a_markdown_table(self, found: dict[str, str]) -> None:
+        for kind in ("result markdown", "comparison markdown"):
+            lines = found[kind].splitlines()
+            clean = plain_documents()[kind].splitlines()
+            assert len(lines) == len(clean)
+            for line, other in zip(lines, clean, strict=True):
+                for mark in "<>[]`*_|#":
+                    assert _acting(line).count(mark) == _acting(other).count(mark), line
 
-    def test_is_no_formula_in_a_spreadsheet(self, text: str) -> None:
-        for kind in ("result csv", "pair csv"):
-            lines = list(csv.DictReader(io.StringIO(documents(text)[kind])))
+    def test_is_text_to_a_reader_of_markdown(self, text: str, found: dict[str, str]) -> None:
+        tokens, clean = (
+            _markdown_tokens(document["comparison markdown"])
+            for document in (found, plain_documents())
+        )
+        assert [kind for kind, _content in tokens] == [kind for kind, _content in clean]
+        shown = html.harmless(text).strip()
+        assert any(shown in content for _kind, content in tokens)
+
+    def test_is_no_formula_in_a_spreadsheet(self, found: dict[str, str]) -> None:
+        for kind in ("result csv", "comparison csv"):
+            lines = list(csv.DictReader(io.StringIO(found[kind])))
             assert lines
             for line in lines:
                 for value in line.values():
@@ -130,94 +172,48 @@ class TestHostileText:
                     if value.startswith(("+", "-")):
                         float(value)
 
-    def test_is_one_line_of_a_text_table(self, text: str) -> None:
-        for kind in ("result text", "pair text"):
-            count = len(documents(text)[kind].splitlines())
-            assert count == len(documents("plain")[kind].splitlines())
+    def test_is_one_line_of_a_text_table(self, found: dict[str, str]) -> None:
+        for kind in ("result text", "comparison text"):
+            count = len(found[kind].splitlines())
+            assert count == len(plain_documents()[kind].splitlines())
 
-    def test_comes_back_from_json_as_it_was(self, text: str) -> None:
-        found = documents(text)
+    def test_comes_back_from_json_as_it_was(self, text: str, found: dict[str, str]) -> None:
         assert json.loads(found["result json"])["gpu_info"]["name"] == text
-        assert json.loads(found["pair json"])["first"]["device"] == text
+        assert json.loads(found["comparison json"])["first"]["device"] == text
 
 
-class TestSideBySide:
-    """The same data in every format."""
-
-    @pytest.fixture
-    def pair(self) -> tuple[Result, Result]:
-        first = [measurement(100, 10, block=block) for block in (1, 2)]
-        second = [measurement(rate, 12, block=block) for block, rate in ((1, 80), (2, 90))]
-        return result(*first), result(*second, leg="xen", run_id="other")
-
-    @pytest.mark.parametrize("form", ["text", "markdown", "html"])
-    def test_figures_differences_and_warnings_are_shown(
-        self, pair: tuple[Result, Result], form: Format
-    ) -> None:
-        shown = render_side_by_side(*pair, form)
-        for words in (NOTE, "+15.00", "+10.00 to +20.00", "2 pairs", "not attested as Xen"):
-            assert words in shown, words
-        assert "85.00" in shown
-        assert "throughput (samples/s)" in shown
-        assert "not an MLPerf result" in shown
-        assert "under kvm" in shown
-
-    def test_csv_has_a_line_a_metric_with_figures_as_figures(
-        self, pair: tuple[Result, Result]
-    ) -> None:
-        lines = list(csv.DictReader(io.StringIO(render_side_by_side(*pair, "csv"))))
-        assert [line["metric"] for line in lines] == ["throughput", "p50", "p90", "p99"]
-        line = lines[0]
-        assert float(line["difference_percent"]) == pytest.approx(15)
-        assert (float(line["smallest_percent"]), line["pairs"]) == (pytest.approx(10), "2")
-        assert (line["first_leg"], line["second_leg"], line["second_run"]) == (
-            "baseline",
-            "xen",
-            "other",
-        )
-        assert (float(line["first_median"]), float(line["second_maximum"])) == (100, 90)
-
-    def test_json_is_the_whole_structure(self, pair: tuple[Result, Result]) -> None:
-        document = json.loads(render_side_by_side(*pair, "json"))
-        assert (document["kind"], document["version"], document["note"]) == (
-            "side_by_side",
-            1,
-            NOTE,
-        )
-        row = document["rows"][0]
-        assert row["difference_percent"] == pytest.approx(15)
-        assert row["first"]["figure"]["median"] == 100
-        assert document["second"]["name"] == "xen"
-        assert document["warnings"]
-
-    @pytest.mark.parametrize("form", ["text", "markdown", "html"])
-    def test_a_void_figure_stands_in_brackets_and_they_are_explained(self, form: Format) -> None:
-        void = result(measurement(77, void_reasons=("hot",)), leg="xen", run_id="other")
-        shown = render_side_by_side(result(measurement(100)), void, form)
-        assert "(77.00)" in shown
-        assert "shown and not used" in shown
-        assert "1 of 1 void in xen" in shown
-
-    @pytest.mark.parametrize("form", FORMATS)
-    def test_results_without_any_measurement_are_no_error(self, form: Format) -> None:
-        assert render_result(result(), form)
-        assert render_side_by_side(result(), result(), form)
+def _acting(line: str) -> str:
+    """A line of Markdown without what is escaped in it."""
+    return re.sub(r"\\.", "", line)
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False))
-def test_a_difference_always_has_its_sign_and_never_a_negative_zero(percent: float) -> None:
-    shown = percent_text(percent)
-    assert shown[0] in "+-"
-    assert shown != "-0.00"
-    assert float(shown.replace(",", "")) == pytest.approx(percent, abs=0.006)
+def _markdown_tokens(document: str) -> list[tuple[str, str]]:
+    """What GitHub's dialect makes of a document: kinds of tokens, and the text in them."""
+    tokens = MarkdownIt("gfm-like").parse(document)
+    children = [child for token in tokens for child in (token, *(token.children or ()))]
+    # Where escapes stand, a run of text is several tokens.
+    merged: list[tuple[str, str]] = []
+    for token in children:
+        kind = "text" if token.type in ("text", "text_special") else token.type
+        content = token.content if kind == "text" else ""
+        if kind == "text" and merged and merged[-1][0] == "text":
+            merged[-1] = (kind, merged[-1][1] + content)
+        else:
+            merged.append((kind, content))
+    return merged
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_results_without_any_measurement_are_no_error(form: Format) -> None:
+    assert render_result(result(), form)
 
 
 class TestHtml:
     """A document of its own: it runs nothing and loads nothing."""
 
-    @pytest.fixture(params=["result", "pair"])
+    @pytest.fixture(params=["result", "comparison"])
     def document(self, request: pytest.FixtureRequest) -> str:
-        return documents("plain")[f"{request.param} html"]
+        return plain_documents()[f"{request.param} html"]
 
     def test_loads_and_runs_nothing(self, document: str) -> None:
         page = _Page(document)
@@ -232,13 +228,15 @@ class TestHtml:
         assert "color-scheme: light dark" in document
         assert 'lang="en"' in document
 
-    def test_every_row_of_its_table_is_whole(self, document: str) -> None:
-        rows = _Page(document).cells
-        assert len(rows) > 1
-        assert len({len(row) for row in rows}) == 1
+    def test_every_row_of_its_tables_is_whole(self, document: str) -> None:
+        tables = _Page(document).tables
+        assert tables
+        for rows in tables:
+            assert len(rows) > 1
+            assert len({len(row) for row in rows}) == 1
 
     def test_has_the_tables_headers_and_figures(self) -> None:
-        rows = _Page(render_result(result(measurement(12.5, 2.0)), "html")).cells
+        rows = _Page(render_result(result(measurement(12.5, 2.0)), "html")).tables[0]
         assert [cell.strip() for cell in rows[0]] == list(HEADERS)
         assert "12.50" in rows[1]
 

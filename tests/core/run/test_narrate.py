@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from benchmark.progress import Progressed
+from benchmark.progress import ProbesFinished, Progressed
 from benchmark.telemetry import GpuSample, HostSample
 from core.run.events import AnyRecord, CostMetered, Event, Stage, StageProgressed
 from core.run.narrate import Narrator
@@ -61,3 +61,9 @@ def test_the_device_is_said_with_the_measurements_progress() -> None:
     assert without.endswith("measuring, CPU 97 % 3 % steal")
     (unknown,) = Narrator().lines(event(progressed(None, None)))
     assert unknown.endswith("measuring")
+
+
+def test_the_probes_of_a_block_are_said_with_why_some_could_not_run() -> None:
+    record = ProbesFinished(block=2, seconds=4.1, count=9, problems=("launch: there is no GPU",))
+    (line,) = Narrator().lines(event(record))
+    assert line.endswith("Block 2: 9 probes in 4.1 s; launch: there is no GPU")

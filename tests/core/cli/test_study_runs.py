@@ -1,0 +1,142 @@
+"""How a study sees its runs: what became of them, and which load they take over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmark.plan import make_plan
+from benchmark.results import RESULT_FILE, Result, write_result
+from core.cli.following import Stopper
+from core.cli.parser import Options
+from core.cli.study_conduct import Ran
+from core.cli.study_runs import StudyRuns, needed_rates, settings_here, with_rates
+from core.errors import WorkError
+from core.run.events import Left, Stage, TeardownFinished, TeardownStarted
+from core.run.journal import Journal, Run
+from core.run.launch import NewRun, create_run
+from core.run.process import utc_now
+from core.settings import Settings
+from core.verdict.study import LegPlan
+from tests.core.runs import NOON, execute, small_plan
+from tests.core.stages import Work, fail, nothing, refuse
+from tests.core.verdict.scene import a_result
+
+STAGES = (Stage.PREFLIGHT, Stage.JOB, Stage.RESULTS)
+
+
+@pytest.fixture
+def runs(journal: Journal, results: Path, state: Path) -> StudyRuns:
+    settings = Settings(results_dir=results, state_dir=state)
+    return StudyRuns(journal, settings, Options(quiet=True), Stopper(journal, lambda _: None))
+
+
+def a_run(journal: Journal, results: Path, note: str = "", target: str = "local") -> Run:
+    new = NewRun(target, "baseline", small_plan(), STAGES, results, "gpubench-tui", note=note)
+    return create_run(journal, new, utc_now)
+
+
+def ended(journal: Journal, results: Path, work: Work, result: Result | None = None) -> str:
+    run = a_run(journal, results)
+    execute(journal, run, work, results)
+    if result is not None:
+        write_result(result, run.folder / RESULT_FILE)
+    return run.id
+
+
+def dead(journal: Journal, results: Path, target: str) -> str:
+    """A run whose process was never seen, and that was written down long ago."""
+    new = NewRun(target, "baseline", small_plan(), STAGES, results, "gpubench-tui")
+    run = create_run(journal, new, lambda: NOON)
+    return run.id
+
+
+def test_a_run_is_found_by_the_note_in_its_first_event(
+    runs: StudyRuns, journal: Journal, results: Path
+) -> None:
+    made = [a_run(journal, results, f"Run {number} of study S.") for number in (1, 11)]
+    assert runs.find("Run 1 of study S.") == made[0].id
+    assert runs.find("Run 11 of study S.") == made[1].id
+    assert runs.find("Run 2 of study S.") is None
+
+
+def test_a_run_with_a_good_block_of_everything_counts(
+    runs: StudyRuns, journal: Journal, results: Path
+) -> None:
+    run = ended(journal, results, nothing, a_result((100.0, 101.0)))
+    assert runs.ending(run) == Ran("good")
+
+
+def test_a_run_without_a_good_block_of_something_is_void(
+    runs: StudyRuns, journal: Journal, results: Path
+) -> None:
+    both = {"offline-b8": (100.0, 101.0), "singlestream-b1": (10.0, 11.0)}
+    of_one = a_result(both, void={("offline-b8", 1): "hot", ("offline-b8", 2): "hot"})
+    found = runs.ending(ended(journal, results, nothing, of_one))
+    assert (found.outcome, found.reason) == ("void", "offline-b8: hot")
+    one_of_two = a_result(both, void={("offline-b8", 1): "hot"})
+    assert runs.ending(ended(journal, results, nothing, one_of_two)).outcome == "good"
+
+
+def test_a_run_whose_result_cannot_be_read_is_void(
+    runs: StudyRuns, journal: Journal, results: Path
+) -> None:
+    found = runs.ending(ended(journal, results, nothing))
+    assert found.outcome == "void"
+    assert RESULT_FILE in found.reason
+
+
+def test_what_failed_is_told_from_what_would_fail_again(
+    runs: StudyRuns, journal: Journal, results: Path
+) -> None:
+    found = runs.ending(ended(journal, results, fail))
+    assert found.outcome == "failed"
+    assert "The stand-in failed." in found.reason
+    found = runs.ending(ended(journal, results, refuse))
+    assert found.outcome == "impossible"
+    assert "nonsense" in found.reason
+
+
+def test_a_run_here_that_died_is_over(runs: StudyRuns, journal: Journal, results: Path) -> None:
+    run = dead(journal, results, "local")
+    runs.follow(run)
+    assert runs.ending(run).outcome == "died"
+
+
+def test_a_run_on_a_cluster_that_died_may_have_left_what_costs_money(
+    runs: StudyRuns, journal: Journal, results: Path
+) -> None:
+    run = dead(journal, results, "gke")
+    with pytest.raises(WorkError, match="may still be there"):
+        runs.ending(run)
+
+
+def test_what_a_teardown_left_is_named(runs: StudyRuns, journal: Journal, results: Path) -> None:
+    run = dead(journal, results, "gke")
+    left = Left(kind="cluster", name="c", reason="no answer", delete_command="gcloud ...")
+    journal.append(run, TeardownStarted(resources=("cluster c",)), time=NOON)
+    journal.append(run, TeardownFinished(left=(left,), seconds=1.0), time=NOON)
+    assert runs.ending(run).left == "cluster c"
+
+
+def test_later_runs_carry_the_load_of_the_first() -> None:
+    server = {"scenario": "Server", "batch_sizes": [8], "query_count": 46}
+    plan = make_plan({"scenarios": [server]}, "the test's plan")
+    first = a_result({"server-b8": (100.0,)})
+    rates = needed_rates(first, plan)
+    assert rates == first.arrival_rates()
+    later = with_rates(plan, rates)
+    assert later.server.arrival_rates == rates
+    # A rate that the plan has already is the user's, and stays.
+    assert needed_rates(first, later) == {}
+    assert needed_rates(first, small_plan()) == {}
+
+
+def test_a_study_goes_on_where_it_lies_now(tmp_path: Path) -> None:
+    stored = Settings(leg="xen", precision="bf16", results_dir=tmp_path / "then")
+    leg = LegPlan(settings=stored.model_dump(mode="json"), plan=small_plan())
+    here = settings_here(leg, Settings(results_dir=tmp_path / "now", state_dir=tmp_path / "state"))
+    assert here == stored.model_copy(
+        update={"results_dir": tmp_path / "now", "state_dir": tmp_path / "state"}
+    )

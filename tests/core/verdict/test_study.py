@@ -1,0 +1,309 @@
+"""The study's state machine: what comes next follows from the plan and what was done, alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from core.verdict.model import Verdict
+from core.verdict.study import (
+    Block,
+    BlockEnded,
+    Check,
+    Checked,
+    End,
+    Look,
+    Looked,
+    Step,
+    StudyPlan,
+    blocks_left,
+    default_looks,
+    first_baseline,
+    good_runs,
+    next_step,
+    schedule,
+)
+from tests.core.verdict.studies import a_plan
+
+Entry = BlockEnded | Checked | Looked
+Done = Sequence[Entry]
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> StudyPlan:
+    looks = tuple(sorted(draw(st.sets(st.integers(3, 8), min_size=1, max_size=3))))
+    return a_plan(
+        id=f"study-{draw(st.integers(0, 9999))}",
+        blocks=looks[-1],
+        looks=looks,
+        calibration=draw(st.sampled_from((0, 3, 5))),
+        interleaved=draw(st.booleans()),
+        replacements=draw(st.integers(0, 4)),
+    )
+
+
+OUTCOMES = ("good", "void", "failed", "impossible", "interrupted")
+often_good = st.sampled_from(("good",) * 12 + OUTCOMES)
+
+
+def entry_of(step: Step, draw: st.DataObject, number: int) -> Entry:
+    """What may come of a step."""
+    match step:
+        case Block():
+            outcome = draw.draw(often_good)
+            return BlockEnded(block=step, run=f"run-{number}", outcome=outcome, reason="why")
+        case Check():
+            return Checked(check=step, refusal=draw.draw(st.sampled_from(("", "", "", "no"))))
+        case Look():
+            verdict = draw.draw(st.sampled_from((*Verdict, Verdict.INCONCLUSIVE, Verdict.WITHIN)))
+            return Looked(look=step, verdict=verdict, reason="figures")
+
+
+def play(plan: StudyPlan, draw: st.DataObject) -> tuple[list[Entry], End]:
+    """Go through a study in which anything may happen."""
+    done: list[Entry] = []
+    while not isinstance(step := next_step(plan, done), End):
+        done.append(entry_of(step, draw, len(done)))
+        # A person stops it no more often than this.
+        assert len(done) < 2000
+    return done, step
+
+
+def good(step: Step, verdict: Verdict = Verdict.INCONCLUSIVE) -> Entry:
+    match step:
+        case Block():
+            return BlockEnded(block=step, run="run", outcome="good")
+        case Check():
+            return Checked(check=step)
+        case Look():
+            of_noise = step.phase == "calibration"
+            return Looked(
+                look=step, verdict=Verdict.WITHIN if of_noise else verdict, reason="it is"
+            )
+
+
+def until(plan: StudyPlan, wanted: Step) -> list[Entry]:
+    """What is done before a step when nothing goes wrong."""
+    steps = schedule(plan)
+    return [good(step) for step in steps[: steps.index(wanted)]]
+
+
+@settings(max_examples=40, deadline=None)
+@given(plans(), st.data())
+def test_whatever_happens_the_study_ends_and_measures_no_more_than_it_may(
+    plan: StudyPlan, data: st.DataObject
+) -> None:
+    done, end = play(plan, data)
+    counted = [each for each in done if isinstance(each, BlockEnded)]
+    measured = [each for each in counted if each.outcome != "interrupted"]
+    blocks = sum(isinstance(step, Block) for step in schedule(plan))
+    assert len(measured) <= blocks + plan.replacements
+    assert end.reason
+
+
+@settings(max_examples=40, deadline=None)
+@given(plans(), st.data())
+def test_looks_come_only_where_they_were_declared(plan: StudyPlan, data: st.DataObject) -> None:
+    done, _end = play(plan, data)
+    for place, entry in enumerate(done):
+        if isinstance(entry, Looked) and entry.look.phase == "legs":
+            assert entry.look.blocks == plan.looks[entry.look.number - 1]
+            for side in ("first", "second"):
+                runs = [
+                    each.block.blocks
+                    for each in done[:place]
+                    if isinstance(each, BlockEnded)
+                    and each.outcome == "good"
+                    and (each.block.phase, each.block.side) == ("legs", side)
+                ]
+                assert sum(runs) == entry.look.blocks
+
+
+@settings(max_examples=40, deadline=None)
+@given(plans(), st.data())
+def test_from_any_point_it_goes_on_as_if_it_had_never_stopped(
+    plan: StudyPlan, data: st.DataObject
+) -> None:
+    done, _end = play(plan, data)
+    stored = StudyPlan.model_validate_json(plan.model_dump_json())
+    for place, entry in enumerate(done):
+        step = next_step(stored, done[:place])
+        assert not isinstance(step, End)
+        assert step in (getattr(entry, name, None) for name in ("block", "check", "look"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(plans(), st.data())
+def test_the_runs_still_to_come_are_those_of_the_schedule(
+    plan: StudyPlan, data: st.DataObject
+) -> None:
+    done, _end = play(plan, data)
+    assert blocks_left(plan, done) == ()
+    steps = [step for step in schedule(plan) if isinstance(step, Block)]
+    for place in range(len(done)):
+        left = blocks_left(plan, done[:place])
+        assert list(left) == steps[len(steps) - len(left) :]
+
+
+@given(plans())
+def test_the_inner_order_of_pairs_alternates_and_the_first_run_is_the_baselines(
+    plan: StudyPlan,
+) -> None:
+    steps = schedule(plan)
+    first = steps[0]
+    assert isinstance(first, Block)
+    assert first.is_baseline
+    for phase in ("calibration", "legs"):
+        sides = [step.side for step in steps if isinstance(step, Block) and step.phase == phase]
+        pairs = list(zip(sides[::2], sides[1::2], strict=True))
+        assert all(set(pair) == {"first", "second"} for pair in pairs)
+        assert all(one != two for one, two in pairwise(pairs))
+
+
+def test_the_side_that_begins_is_drawn_by_the_id_and_both_begin_at_times() -> None:
+    def begins(study: str) -> str:
+        steps = schedule(a_plan(id=study))
+        return next(step.side for step in steps if isinstance(step, Block))
+
+    drawn = [begins(f"study-{number}") for number in range(40)]
+    assert drawn == [begins(f"study-{number}") for number in range(40)]
+    assert 8 <= drawn.count("first") <= 32
+
+
+def test_without_aa_the_baseline_begins_because_the_others_take_its_rates() -> None:
+    for number in range(20):
+        first = schedule(a_plan(id=f"study-{number}", calibration=0))[0]
+        assert first == Block(phase="legs", side="first", number=1)
+
+
+def test_each_block_is_a_run_where_runs_are_cheap() -> None:
+    steps = schedule(a_plan(calibration=0))
+    kinds = "".join(type(step).__name__[0] for step in steps)
+    assert kinds == "BB" + "C" + "BBBB" + "L" + "BBBBBB" + "L"
+
+
+def test_where_a_run_is_costly_there_is_one_of_each_leg_between_two_looks() -> None:
+    steps = schedule(a_plan(interleaved=False, looks=(4, 6)))
+    assert [(step.blocks, step.number) for step in steps if isinstance(step, Block)] == [
+        *((3, 1), (3, 1)),
+        *((4, 1), (4, 1)),
+        *((2, 5), (2, 5)),
+    ]
+    assert not any(isinstance(step, Check) for step in steps)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.INCONCLUSIVE, Verdict.EXCEEDS])
+def test_a_machine_that_is_too_noisy_costs_no_block_of_the_legs(verdict: Verdict) -> None:
+    plan = a_plan()
+    look = Look(phase="calibration", number=1, blocks=3)
+    done = [*until(plan, look), Looked(look=look, verdict=verdict, reason="noise of 12 %")]
+    end = next_step(plan, done)
+    assert end == End(kind="noisy", reason="noise of 12 %")
+    assert good_runs(done, "legs", "first") == ()
+
+
+@pytest.mark.parametrize("verdict", [Verdict.WITHIN, Verdict.EXCEEDS])
+def test_a_sure_verdict_ends_it_at_the_first_look(verdict: Verdict) -> None:
+    plan = a_plan()
+    look = Look(phase="legs", number=1, blocks=3)
+    end = next_step(plan, [*until(plan, look), good(look, verdict)])
+    assert end == End(kind="decided", reason="it is", verdict=verdict)
+
+
+def test_an_unsure_verdict_goes_on_to_the_last_look_and_no_further() -> None:
+    plan = a_plan()
+    first, last = (Look(phase="legs", number=n, blocks=b) for n, b in ((1, 3), (2, 6)))
+    assert isinstance(next_step(plan, [*until(plan, first), good(first)]), Block)
+    end = next_step(plan, [*until(plan, last), good(last)])
+    assert end == End(kind="undecided", reason="it is", verdict=Verdict.INCONCLUSIVE)
+
+
+def test_legs_that_cannot_be_compared_end_it_after_the_first_pair() -> None:
+    plan = a_plan(calibration=0)
+    end = next_step(
+        plan, [*until(plan, Check()), Checked(check=Check(), refusal="The drivers differ.")]
+    )
+    assert end == End(kind="refused", reason="The drivers differ.", verdict=Verdict.REFUSED)
+
+
+def test_what_would_fail_again_is_not_measured_again() -> None:
+    plan = a_plan()
+    block = schedule(plan)[0]
+    assert isinstance(block, Block)
+    failed = BlockEnded(block=block, run="run-1", outcome="impossible", reason="no torch")
+    end = next_step(plan, [failed])
+    assert isinstance(end, End)
+    assert (end.kind, "no torch" in end.reason) == ("failed", True)
+
+
+def test_what_failed_is_measured_again_at_once_but_not_for_ever() -> None:
+    plan = a_plan(replacements=2)
+    block = schedule(plan)[0]
+    assert isinstance(block, Block)
+    void = BlockEnded(block=block, run="run-1", outcome="void", reason="it was hot")
+    assert next_step(plan, [void]) == block
+    assert next_step(plan, [void, void]) == block
+    end = next_step(plan, [void, void, void])
+    assert isinstance(end, End)
+    assert "it was hot" in end.reason
+
+
+def test_interrupted_runs_count_as_nothing() -> None:
+    plan = a_plan(replacements=0)
+    block = schedule(plan)[0]
+    assert isinstance(block, Block)
+    stopped = BlockEnded(block=block, run="run-1", outcome="interrupted")
+    assert next_step(plan, [stopped] * 5) == block
+
+
+def test_runs_that_do_not_count_are_in_no_side_and_lend_no_rates() -> None:
+    plan = a_plan()
+    block = schedule(plan)[0]
+    assert isinstance(block, Block)
+    void = BlockEnded(block=block, run="run-1", outcome="void")
+    kept = BlockEnded(block=block, run="run-2", outcome="good")
+    assert first_baseline([void]) is None
+    assert first_baseline([void, kept]) == "run-2"
+    assert good_runs([void, kept], block.phase, block.side) == ("run-2",)
+
+
+def test_what_was_done_by_another_plan_is_refused() -> None:
+    plan = a_plan()
+    done = until(plan, Look(phase="legs", number=1, blocks=3))
+    with pytest.raises(ValueError, match="does not follow"):
+        next_step(plan, done[1:])
+    look = Look(phase="calibration", number=1, blocks=3)
+    over = [*until(plan, look), Looked(look=look, verdict=Verdict.EXCEEDS, reason="")]
+    with pytest.raises(ValueError, match="does not follow"):
+        next_step(plan, [*over, done[0]])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"looks": (3, 3, 6)},
+        {"looks": (3, 5)},
+        {"looks": (2, 6)},
+        {"looks": ()},
+        {"blocks": 2, "looks": (2,)},
+        {"calibration": 2},
+        {"target_overhead": 0.0},
+        {"id": "../elsewhere"},
+    ],
+)
+def test_a_plan_that_can_say_nothing_is_none(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        a_plan(**wrong)
+
+
+@given(st.integers(3, 200))
+def test_the_default_looks_make_a_plan(blocks: int) -> None:
+    looks = default_looks(blocks)
+    assert a_plan(blocks=blocks, looks=looks).looks[-1] == blocks
+    assert len(looks) == (2 if blocks > 4 else 1)
