@@ -277,10 +277,6 @@ PAGES: list[tuple[str, Prepare, Walk]] = [
 ]
 
 
-# Wide, the stages beside the plan settle in one of two ways that differ by a line.
-NARROW_ONLY = {"gke-plan", "gke-torn-down"}
-
-
 def a_console(
     settings: ConsoleSettings,
     environment: dict[str, str],
@@ -318,12 +314,7 @@ def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
-PICTURES = [
-    (name, prepare, walk, size)
-    for name, prepare, walk in PAGES
-    for size in SIZES
-    if size == SIZES[0] or name not in NARROW_ONLY
-]
+PICTURES = [(name, prepare, walk, size) for name, prepare, walk in PAGES for size in SIZES]
 
 
 def name_of(name: str, size: tuple[int, int]) -> str:
