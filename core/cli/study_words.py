@@ -64,7 +64,7 @@ def plan_lines(plan: StudyPlan, expect: Expect, *, is_draft: bool = False) -> li
         *_legs(plan),
         *columns(rows),
         *_rules(plan),
-        *(["Which side begins is drawn when the study begins."] if is_draft else []),
+        *([_DRAWN] if is_draft else []),
         f"At most {len(everything)} runs, {expect(everything)}; up to {plan.replacements} that "
         "fail or are void are measured again.",
     ]
@@ -282,6 +282,7 @@ class StudyWords:
             self._emit(json.dumps({**head, "time": time, **values}))
 
 
+_DRAWN = "The order within the pairs is drawn when the study begins; this is one of those."
 _ENDS = {
     "decided": "The verdict is sure",
     "undecided": "All blocks are measured",

@@ -1,7 +1,9 @@
 """A study: in which order the blocks of both legs are measured, and when it is over. Pure.
 
-First the baseline is measured against itself (A/A), then pairs of baseline and the other leg,
-whose inner order alternates so that what drifts hurts both alike. The verdict is asked for at the
+First the baseline is measured against itself (A/A), then pairs of baseline and the other leg. Which
+of a pair comes first is drawn, half of the pairs each way: with an order that repeats itself, a
+machine that remembers (its noise lasts longer than a block) makes pairs err together, and 5 % is no
+longer 5 % (simulated: ``python -m tests.performance calibration``). The verdict is asked for at the
 declared looks alone (DESIGN.md section 6: looking spends alpha).
 """
 
@@ -165,23 +167,17 @@ def default_replacements(runs: int) -> int:
 def schedule(plan: StudyPlan) -> tuple[Step, ...]:
     """Return everything that is to be done if nothing fails and nothing ends the study early.
 
-    The side that begins is drawn by the study's id: A B B A A B ... or B A A B B A ...; the very
-    first run is the baseline's always, because the others take its Server arrival rates.
+    The orders are drawn by the study's id. The very first run is the baseline's always, because the
+    others take its Server arrival rates.
     """
-    begins = random.Random(plan.id).randrange(2)
+    source = random.Random(plan.id)
     steps: list[Step] = []
     if plan.calibration:
-        steps += _blocks(plan, "calibration", 0, plan.calibration, begins)
+        pairs = plan.calibration if plan.interleaved else 1
+        steps += _blocks(plan, "calibration", 0, plan.calibration, _turned(pairs, source))
         steps.append(Look(phase="calibration", number=1, blocks=plan.calibration))
-    else:
-        begins = 0
-    seen = 0
-    for number, blocks in enumerate(plan.looks, start=1):
-        steps += _blocks(plan, "legs", seen, blocks, begins)
-        steps.append(Look(phase="legs", number=number, blocks=blocks))
-        if not plan.interleaved:
-            begins += 1
-        seen = blocks
+    for phase_steps in _between_looks(plan, source, baseline_begins=not steps):
+        steps += phase_steps
     if plan.interleaved:
         first_pair = [isinstance(step, Block) and step.phase == "legs" for step in steps].index(
             True
@@ -190,15 +186,44 @@ def schedule(plan: StudyPlan) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _blocks(plan: StudyPlan, phase: Phase, seen: int, until: int, begins: int) -> Iterator[Block]:
+def _between_looks(
+    plan: StudyPlan, source: random.Random, *, baseline_begins: bool
+) -> Iterator[list[Step]]:
+    """Yield the legs' steps up to each look."""
+    # Where a leg is one run from look to look, the looks' pairs are balanced with each other.
+    several = _turned(len(plan.looks), source, baseline_begins)
+    seen = 0
+    for number, blocks in enumerate(plan.looks, start=1):
+        turned = several[number - 1 : number]
+        if plan.interleaved:
+            turned = _turned(blocks - seen, source, baseline_begins and number == 1)
+        look = Look(phase="legs", number=number, blocks=blocks)
+        yield [*_blocks(plan, "legs", seen, blocks, turned), look]
+        seen = blocks
+
+
+def _blocks(
+    plan: StudyPlan, phase: Phase, seen: int, until: int, turned: Sequence[bool]
+) -> Iterator[Block]:
     sides: tuple[Side, Side] = ("first", "second")
-    if not plan.interleaved:
-        for turn in (begins, begins + 1):
-            yield Block(phase=phase, side=sides[turn % 2], number=seen + 1, blocks=until - seen)
-        return
-    for pair in range(seen, until):
-        for turn in (begins + pair, begins + pair + 1):
-            yield Block(phase=phase, side=sides[turn % 2], number=pair + 1)
+    each = 1 if plan.interleaved else until - seen
+    for number, is_turned in zip(range(seen + 1, until + 1, each), turned, strict=True):
+        for side in reversed(sides) if is_turned else sides:
+            yield Block(phase=phase, side=side, number=number, blocks=each)
+
+
+def _turned(pairs: int, source: random.Random, baseline_begins: bool = False) -> list[bool]:
+    """Return for each pair whether the second side comes first: half of them, in a drawn order."""
+    turned = [place % 2 == 1 for place in range(pairs)]
+    if pairs % 2:
+        turned[-1] = source.random() < 0.5
+    source.shuffle(turned)
+    if baseline_begins and turned[0] and pairs > 1:
+        place = turned.index(False)
+        turned[0], turned[place] = turned[place], turned[0]
+    elif baseline_begins:
+        turned[0] = False
+    return turned
 
 
 def next_step(plan: StudyPlan, done: Sequence[BlockEnded | Checked | Looked]) -> Step | End:

@@ -303,7 +303,7 @@ class TestCompletion:
 
     def test_commands_and_flags(self, command_line: CommandLine) -> None:
         found = set(complete(command_line, "gpubench-tui s"))
-        assert found == {"show", "stop", "schema", "serve", "sweep"}
+        assert found == {"show", "stop", "study", "schema", "serve", "sweep"}
         assert "--arrival-rates-from" in complete(command_line, "gpubench-tui run --arr")
         assert "_execute" not in complete(command_line, "gpubench-tui ")
 
