@@ -67,6 +67,9 @@ def run_child(
 ) -> None:
     """Run one child process to its end.
 
+    ``tick`` is called every TICK_S until then. What it raises ends the waiting, not the child: so
+    does a caller give up on one that no signal ends, as it waits in the kernel for a device.
+
     Raises:
         Interrupted: the stop switch was turned.
         MeasurementError: the child died without a word.
@@ -92,13 +95,15 @@ def run_child(
     if stop.turned:
         end_group(child)
     failure: ProblemError | None = None
-    for message in _messages(child, tick):
-        if message.get("kind") == "failed":
-            failure = _failure_of(message)
-        else:
-            hear(message)
-    status = child.wait()
-    stop.child = None
+    try:
+        for message in _messages(child, tick):
+            if message.get("kind") == "failed":
+                failure = _failure_of(message)
+            else:
+                hear(message)
+        status = _status(child, tick)
+    finally:
+        stop.child = None
     if stop.turned:
         raise Interrupted
     if failure is not None:
@@ -153,6 +158,17 @@ def _messages(child: subprocess.Popen[str], tick: Callable[[], None]) -> Iterato
             continue
         if isinstance(message, dict):
             yield message
+
+
+def _status(child: subprocess.Popen[str], tick: Callable[[], None]) -> int:
+    """Return a child's exit status. One that has closed its output may still wait for a driver that
+    does not let go of it.
+    """
+    while True:
+        try:
+            return child.wait(TICK_S)
+        except subprocess.TimeoutExpired:
+            tick()
 
 
 def _failure_of(message: dict[str, Any]) -> ProblemError:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmark.children import StopSwitch, end_group, run_child
-from benchmark.errors import MeasurementError
+from benchmark.errors import MeasurementError, WorkError
 from benchmark.estimate import Estimate
 from benchmark.probes import ProbeResult
 from benchmark.progress import Emit, ProbesFinished, Remarked
@@ -16,6 +17,8 @@ from benchmark.protocol import OUTCOME_FILE, Probed, ProbeSpec
 
 LIMIT_S = 120.0
 """A probe that hangs, as a sick GPU makes a copy hang, must not keep the measurements waiting."""
+GRACE_S = 10.0
+"""How long one that was ended is waited for: in uninterruptible sleep no signal reaches it."""
 
 
 def run_block_probes(
@@ -25,18 +28,28 @@ def run_block_probes(
     emit: Emit,
     estimate: Estimate,
     clock: Callable[[], float] = time.monotonic,
+    end: Callable[[subprocess.Popen[str]], None] = end_group,
 ) -> tuple[ProbeResult, ...]:
     """Run a block's probes in ``folder``, which is gone afterwards, and say what came of them.
 
     Raises:
         Interrupted: the stop switch was turned.
         DiskFullError, OutputError: the folder cannot be written, nor can results be.
+        WorkError: the probes' process hangs and cannot be ended, so that it keeps the device.
     """
     started = clock()
 
     def end_if_stuck() -> None:
-        if clock() - started > LIMIT_S and stop.child is not None:
-            end_group(stop.child)
+        seconds = clock() - started
+        if seconds > LIMIT_S + GRACE_S:
+            raise WorkError(
+                f"The probes of block {spec.block} hang, and their process cannot be ended: it "
+                "waits in the kernel, and the device is not free for the measurements.",
+                "The kernel's log (dmesg) tells what it waits for; restart the machine, or reset "
+                "the device, before the next run.",
+            )
+        if seconds > LIMIT_S and stop.child is not None:
+            end(stop.child)
 
     try:
         run_child(stop, folder, spec, lambda _message: None, end_if_stuck)

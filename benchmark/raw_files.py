@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from io import BytesIO, RawIOBase
+from io import BufferedReader, BytesIO
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,10 @@ _ROW_BYTES = 8 * _COLUMNS
 _MOST_ROWS = 8_000_000
 _LONGEST_HEADER = 2**16
 _LARGEST_FILE = _ROW_BYTES * _MOST_ROWS + _LONGEST_HEADER
-# Small enough that what was just read is still in the processor's cache when it is hashed.
-_CHUNK = 2**20
+# Magic, version and the length of the rest of the header (numpy.lib.format, version 1.0).
+_MAGIC_BYTES = 10
+# 768 KiB: what was just read is still in the processor's cache when it is hashed and looked at.
+_PIECE_ROWS = 2**15
 # Times are nanoseconds from the first; a year is far more than any measurement takes.
 _LONGEST_NS = 365 * 86_400 * 10**9
 _LARGEST_BATCH = 10**8
@@ -69,7 +71,7 @@ def raw_path(folder: Path, raw: RawFile) -> Path:
 def read_rows(folder: Path, measurement: MeasurementResult, name: str) -> NDArray[Any] | None:
     """Return a raw file's rows, int64 [rows, 3] (``latencies.npy``: due ns, issued ns after due,
     latency ns from due; ``batches.npy``: started ns, ended ns, samples), or None where there is no
-    such file. ``folder`` is the result file's.
+    such file. Each column lies in one piece of memory. ``folder`` is the result file's.
 
     Raises:
         RawFileChangedError: its length or its hash is not what the result file says.
@@ -83,18 +85,13 @@ def read_rows(folder: Path, measurement: MeasurementResult, name: str) -> NDArra
         return None
     try:
         # A pipe that nobody writes to would keep an ordinary open waiting.
-        with open(path, "rb", buffering=0, opener=_without_waiting) as stream:
+        with open(path, "rb", opener=_without_waiting) as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise _unusable(path, "it is no file")
-            content = _content(path, stream, status.st_size, raw)
+            return _rows(path, stream, status.st_size, raw)
     except OSError as error:
         raise ResultFileError(f"{path} cannot be read: {error.strerror or error}.") from error
-    rows = _rows(path, content)
-    wrong = _impossible(rows, batches=name == BATCHES_FILE)
-    if wrong:
-        raise _unusable(path, wrong)
-    return rows
 
 
 def _without_waiting(path: str, flags: int) -> int:
@@ -105,31 +102,48 @@ def _unusable(path: Path, why: str) -> ResultFileError:
     return ResultFileError(f"{path} cannot be used: {why}.")
 
 
-def _content(path: Path, stream: RawIOBase, size: int, raw: RawFile) -> NDArray[Any]:
-    """Return a file's bytes, hashed while they are read: a second pass would cost as much again."""
+def _rows(path: Path, stream: BufferedReader, size: int, raw: RawFile) -> NDArray[Any]:
+    """Return a file's rows, column after column in memory.
+
+    They are hashed, checked and sorted into columns piece by piece while they are read, and not
+    believed before the hash is right: each further pass over the whole would wait for memory.
+    """
     import numpy
 
     if size > _LARGEST_FILE:
         raise _unusable(path, f"it is larger than {_LARGEST_FILE / 1e6:,.0f} MB")
-    content = numpy.empty(size if size == raw.bytes else 0, numpy.uint8)
-    view = content.data
-    digest = hashlib.sha256()
-    done = 0
-    while done < len(content) and (read := stream.readinto(view[done : done + _CHUNK])):
-        digest.update(view[done : done + read])
+    changed = RawFileChangedError(
+        f"{path} is not the file that was measured: its content does not match sha256 and "
+        "bytes in the result file."
+    )
+    if size != raw.bytes:
+        raise changed
+    header = stream.read(_MAGIC_BYTES)
+    header += stream.read(int.from_bytes(header[-2:], "little"))
+    digest = hashlib.sha256(header)
+    columns = numpy.empty((_COLUMNS, max(0, size - len(header)) // _ROW_BYTES), numpy.int64)
+    piece = numpy.empty((_PIECE_ROWS, _COLUMNS), numpy.int64)
+    view = piece.data.cast("B")
+    done, wrong = len(header), ""
+    while read := stream.readinto(view[: size - done]):
+        digest.update(view[:read])
+        first = (done - len(header)) // _ROW_BYTES
+        part = columns[:, first : first + read // _ROW_BYTES]
+        part[:] = piece[: part.shape[1]].T
+        wrong = wrong or _impossible(part, batches=path.name == BATCHES_FILE)
         done += read
-    if done != raw.bytes or digest.hexdigest() != raw.sha256:
-        raise RawFileChangedError(
-            f"{path} is not the file that was measured: its content does not match sha256 and "
-            "bytes in the result file."
-        )
-    return content
+    if done != size or digest.hexdigest() != raw.sha256:
+        raise changed
+    _check_header(path, header, size - len(header))
+    if wrong or not columns.size:
+        raise _unusable(path, wrong or "it holds no rows")
+    return columns.T
 
 
-def _rows(path: Path, content: NDArray[Any]) -> NDArray[Any]:
+def _check_header(path: Path, header: bytes, data_bytes: int) -> None:
     import numpy
 
-    stream = BytesIO(content[:_LONGEST_HEADER].tobytes())
+    stream = BytesIO(header)
     try:
         version = numpy.lib.format.read_magic(stream)
         if version != (1, 0):
@@ -143,22 +157,18 @@ def _rows(path: Path, content: NDArray[Any]) -> NDArray[Any]:
     # process cuts short ends this one with a bus error.
     if kind != numpy.int64 or in_columns or len(shape) != 2 or shape[1] != _COLUMNS:
         raise _unusable(path, f"it holds {kind} of shape {shape}, not int64 rows of {_COLUMNS}")
-    data = content[stream.tell() :]
-    if len(data) != shape[0] * _ROW_BYTES:
+    if data_bytes != shape[0] * _ROW_BYTES:
         raise _unusable(path, f"it does not hold the {shape[0]} rows that its header names")
-    return numpy.frombuffer(data, numpy.int64).reshape(-1, _COLUMNS)
 
 
-def _impossible(rows: NDArray[Any], *, batches: bool) -> str:
+def _impossible(columns: NDArray[Any], *, batches: bool) -> str:
     """Return what cannot be in rows that a benchmark wrote, or nothing."""
-    if len(rows) == 0:
-        return "it holds no rows"
-    # Seen as one line of numbers: many times faster than as a table.
-    numbers = rows.reshape(-1)
-    if int(numbers.min()) < -_LONGEST_NS or int(numbers.max()) > _LONGEST_NS:
+    if not columns.size:
+        return ""
+    if int(columns.min()) < -_LONGEST_NS or int(columns.max()) > _LONGEST_NS:
         return "it holds times of more than a year"
-    third = rows[:, 2]
-    if batches and bool((rows[:, 1] < rows[:, 0]).any()):
+    started, ended, third = columns
+    if batches and bool((ended < started).any()):
         return "it holds a batch that ended before it started"
     if batches and not 1 <= int(third.min()) <= int(third.max()) <= _LARGEST_BATCH:
         return "it holds a batch of no samples or of more than there can be"

@@ -33,6 +33,9 @@ NOTICE = "ResNet-50 v1.5; scenario names borrowed from MLPerf(R) Inference; not 
 
 # Reading is bounded: a result is some tens of kilobytes a measurement.
 _LARGEST_FILE = 256 * 2**20
+_DEEPEST = 50
+"""Seven levels are what the schema has; what an engine says of itself may have a few more."""
+_TOO_DEEP = f"it is nested more than {_DEEPEST} levels deep"
 
 
 class Percentile(Record):
@@ -254,14 +257,32 @@ def _read_document(path: Path) -> dict[str, Any]:
         raise ResultFileError(f"{path} is not a result file: it is not UTF-8 text.") from error
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
+        _check_depth(document)
         # Half of a surrogate pair can be escaped in JSON, and nothing could write it again.
         json.dumps(document, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise ResultFileError(f"{path} is not a result file: {_TOO_DEEP}.") from error
+    except ValueError as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise ResultFileError(f"{path} is not a result file: {reason}.") from error
     if not isinstance(document, dict):
         raise ResultFileError(f"{path} is not a result file: it holds no JSON object.")
     return document
+
+
+def _check_depth(document: Any) -> None:
+    """Raise ValueError for a document so deep that whatever walks through it might not return."""
+    level = [document]
+    for _ in range(_DEEPEST):
+        level = [
+            item
+            for value in level
+            if isinstance(value, dict | list)
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise ValueError(_TOO_DEEP)
 
 
 def _refuse_constant(name: str) -> float:

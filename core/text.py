@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 
 _LONGEST_LINE = 20_000
+# What GitHub's dialect gives a meaning beyond Markdown's: entities, strikes and fences, formulas,
+# mentions, links without brackets; and what makes a line a list, a rule or a heading.
+_ACTING = re.compile(r"[\\`*_\[\]<>#|&~$@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
+_BEGINNING = re.compile(r"(\d{0,9})([-+=.)])")
 _DECIMAL = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
@@ -22,11 +27,19 @@ def harmless(text: str) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """Return text that Markdown shows as it is: no markup, no table cell and no HTML in it acts."""
-    safe = harmless(text)
-    for character in "\\`*_[]<>#|":
-        safe = safe.replace(character, f"\\{character}")
-    return safe
+    """Return text that Markdown shows as it is inside of a line: no markup, no link, no table cell
+    and no HTML in it acts.
+    """
+    return _ACTING.sub(r"\\\g<0>", harmless(text.strip()))
+
+
+def markdown_line(text: str) -> str:
+    """Return the same as a paragraph or an entry of a list: nor does its beginning make it another
+    thing.
+    """
+    safe = markdown_text(text)
+    found = _BEGINNING.match(safe)
+    return f"{found[1]}\\{safe[found.start(2) :]}" if found else safe
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:

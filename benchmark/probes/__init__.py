@@ -4,6 +4,6 @@ A hypervisor adds to launches, copies, interrupts, page faults and scheduling (D
 Each probe times one of these alone, so that a report can say which of them got dearer.
 """
 
-from benchmark.probes.model import COPIES, STEAL, Copy, ProbeResult
+from benchmark.probes.model import COPIES, SIBLINGS, STEAL, Copy, ProbeResult
 
-__all__ = ["COPIES", "STEAL", "Copy", "ProbeResult"]
+__all__ = ["COPIES", "SIBLINGS", "STEAL", "Copy", "ProbeResult"]

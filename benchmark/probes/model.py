@@ -16,6 +16,11 @@ ProbeUnit = Literal["ns", "us", "%"]
 STEAL: Final = "steal"
 """Its figures are shares of time, and 0 is the usual one: a ratio of them means nothing."""
 
+SIBLINGS: Final = "siblings"
+"""The parameter of a probe on two CPUs: 1 where they are threads of one core, 0 where they are
+different cores, absent where the kernel does not tell.
+"""
+
 
 class ProbeResult(Record):
     """One probe in one block: figures in ``unit``, or the reason why there are none."""
@@ -25,7 +30,9 @@ class ProbeResult(Record):
     title: str = Field(min_length=1, max_length=120)
     """For people: ``host to device, pinned, 1 MiB``."""
     parameters: dict[str, int] = Field(default_factory=dict)
-    """``bytes`` of an operation; ``operations`` that one value is the mean of."""
+    """``bytes`` of an operation; ``operations`` that one value is the mean of; ``siblings``
+    (SIBLINGS). Figures of unlike parameters are of unlike operations.
+    """
     unit: ProbeUnit
     direction: Literal["more is worse"] = "more is worse"
     block: int = Field(ge=1)

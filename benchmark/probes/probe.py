@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
+from pydantic import ValidationError
+
 from benchmark.probes.model import ProbeResult, ProbeUnit
 from benchmark.probes.timing import CannotProbeError, Timer, summarize
 
@@ -37,9 +39,12 @@ class Probe:
             values = self.values(timer)
             scale = _NANOSECONDS.get(self.unit, 1.0)
             figures = summarize([value / scale for value in values])
+            return ProbeResult(**labels, **asdict(figures))
         except CannotProbeError as reason:
             return ProbeResult(**labels, problem=str(reason))
+        except ValidationError as error:
+            words = error.errors()[0]["msg"][:300]
+            return ProbeResult(**labels, problem=f"its figures cannot be right: {words}")
         except Exception as error:  # torch and the kernel refuse in many types
             words = " ".join(str(error).split())[:300]
             return ProbeResult(**labels, problem=f"{type(error).__name__}: {words}")
-        return ProbeResult(**labels, **asdict(figures))

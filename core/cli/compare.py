@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.errors import InputError, OutputError, writing
-from benchmark.results import RESULT_FILE
 from core.cli.opening import open_journal, settings_of
 from core.cli.parser import Options
 from core.errors import ExitCode
 from core.report.comparing import comparison_cost, comparison_report
 from core.report.comparison_text import render_summary
 from core.report.comparisons import ComparisonReport
-from core.report.export import SUFFIXES, Format, render_comparison, write_report
+from core.report.export import render_comparison, write_documents
 from core.report.reading import read_leg
-from core.run.process import utc_now
 from core.text import harmless
 from core.verdict.comparison import Request, check_request
 from core.verdict.model import TARGET_OVERHEAD, Question, Verdict
@@ -39,8 +35,7 @@ EXIT_CODES = {
 REPORT = "comparison.md"
 """In the results' folder, with its JSON and HTML beside it."""
 
-_DOCUMENTS: tuple[Format, ...] = ("markdown", "json", "html")
-_SHOWN = ("refusals", "results", "warnings", "noise", "mechanisms")
+_SHOWN = ("refusals", "results", "warnings", "void", "noise", "mechanisms")
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?|\.[0-9]{1,6}) ?(%?)")
 
 
@@ -60,8 +55,8 @@ def execute(options: Options) -> int:
     check_request(asked)
     settings = settings_of(options)
     with open_journal(settings) as journal:
-        report = _report(options, asked, settings, journal, utc_now())
-    written = _write(report, _place(options, settings))
+        report = _report(options, asked, settings, journal, datetime.now(UTC))
+    written = write_documents(report, _place(options, settings))
     if options.format == "json":
         sys.stdout.write(render_comparison(report, "json"))
     else:
@@ -123,21 +118,3 @@ def _place(options: Options, settings: Settings) -> Path:
             "Name a file that ends in .md; JSON and HTML go beside it.",
         )
     return given
-
-
-def _write(report: ComparisonReport, place: Path) -> Sequence[Path]:
-    """Write every document, each in one step, over those of an earlier comparison.
-
-    Raises:
-        OutputError: a path that cannot be written, or holds a result.
-        DiskFullError: no space left.
-    """
-    stem = str(place.with_suffix("") if place.suffix.lower() == SUFFIXES["markdown"] else place)
-    paths = [place, *(Path(f"{stem}{SUFFIXES[name]}") for name in _DOCUMENTS[1:])]
-    if taken := next((path for path in paths if path.name == RESULT_FILE), None):
-        raise OutputError(f"{taken} would be written over a result.", "Name another file.")
-    # All are made before the first is written: a failure leaves the earlier ones together.
-    texts = [render_comparison(report, name) for name in _DOCUMENTS]
-    for path, text in zip(paths, texts, strict=True):
-        write_report(path, text, replace=True)
-    return [Path(os.path.normpath(path)) for path in paths]

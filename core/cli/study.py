@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 
 from benchmark.errors import ProblemError
 from core.cli.compare import EXIT_CODES
@@ -13,10 +14,10 @@ from core.cli.opening import open_journal, settings_of
 from core.cli.parser import Options
 from core.cli.study_conduct import Conductor
 from core.cli.study_judge import StudyJudge
-from core.cli.study_plan import study_plan, study_settings
+from core.cli.study_plan import layer_problem, study_plan, study_settings
 from core.cli.study_runs import StudyRuns, settings_here
 from core.cli.study_store import StudyStore
-from core.cli.study_words import Outlook, StudyWords, plan_lines
+from core.cli.study_words import Outlook, StudyWords, end_lines, left_lines, plan_lines
 from core.errors import ExitCode, InputError
 from core.run.journal import Journal
 from core.run.process import utc_now
@@ -33,25 +34,48 @@ def execute(options: Options) -> int:
         ProblemError: it cannot be begun, or something keeps it from going on; it can be resumed.
     """
     if options.resume is not None:
-        settings = settings_of(options)
-        _refuse_changes(options)
-        with (
-            open_journal(settings) as journal,
-            StudyStore.open(settings.results_dir, options.resume) as store,
-        ):
-            _refuse_ended(store)
-            return _conduct(store, journal, settings, options)
+        return _resume(options.resume, options)
     legs = study_settings(options)
     settings = legs[0]
     with open_journal(settings) as journal:
         plan = study_plan(options, legs, journal, utc_now())
         if options.dry_run:
-            prospect = Prospect(plan, journal, settings)
-            for line in plan_lines(plan, prospect, is_draft=True):
-                print(harmless(line))
+            _show(plan_lines(plan, Prospect(plan, journal, settings), is_draft=True))
             return ExitCode.DONE
+        if problem := layer_problem(plan):
+            raise InputError(
+                f"The legs could never be compared: {problem}.",
+                "Give each leg a machine of its own layer (--target kubernetes), measure there "
+                "with `run` and compare; or --allow layer, which never yields within target.",
+            )
         with StudyStore.create(settings.results_dir, plan) as store:
             return _conduct(store, journal, settings, options)
+
+
+def _resume(name: str, options: Options) -> int:
+    """Go on with a study; of one that has ended, tell its end again."""
+    settings = settings_of(options)
+    _refuse_changes(options)
+    with (
+        open_journal(settings) as journal,
+        StudyStore.open(settings.results_dir, name) as store,
+    ):
+        state = store.state
+        prospect = Prospect(state.plan, journal, settings)
+        if options.dry_run:
+            _show((*plan_lines(state.plan, prospect), *left_lines(state, prospect)))
+            if state.ended is not None:
+                _show(end_lines(store, state.ended))
+            return ExitCode.DONE
+        if state.ended is not None:
+            _words(store, prospect, options, _display(options)).over(state.ended)
+            return exit_code(state.ended)
+        return _conduct(store, journal, settings, options)
+
+
+def _show(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(harmless(line))
 
 
 def _refuse_changes(options: Options) -> None:
@@ -66,35 +90,39 @@ def _refuse_changes(options: Options) -> None:
         )
 
 
-def _refuse_ended(store: StudyStore) -> None:
-    if store.state.ended is not None:
-        raise InputError(
-            f"Study {store.state.plan.id} has ended: {store.state.ended.reason}",
-            f"Its documents are in {store.folder}.",
-        )
+def _display(options: Options) -> Plain | Silent:
+    return Silent() if options.quiet else Plain()
 
 
-def _conduct(store: StudyStore, journal: Journal, settings: Settings, options: Options) -> int:
-    display = Silent() if options.quiet else Plain()
-    stopper = Stopper(journal, display.say)
+def _words(
+    store: StudyStore, prospect: Prospect, options: Options, display: Plain | Silent
+) -> StudyWords:
     emits = options.events or options.quiet or not sys.stdout.isatty()
-    words = StudyWords(
+    return StudyWords(
         store,
-        Prospect(store.state.plan, journal, settings),
+        prospect,
         lambda text: display.say(harmless(text)),
         _print if emits else None,
         utc_now,
     )
+
+
+def _conduct(store: StudyStore, journal: Journal, settings: Settings, options: Options) -> int:
+    display = _display(options)
+    stopper = Stopper(journal, display.say)
+    words = _words(store, Prospect(store.state.plan, journal, settings), options, display)
     conductor = Conductor(
         store,
         StudyRuns(journal, settings, options, stopper),
         StudyJudge(store, settings.results_dir, journal, utc_now),
         words,
+        time.sleep,
     )
     with interrupts_to(stopper):
         words.planned()
         try:
-            end = conductor.conduct()
+            resumed = options.resume is not None
+            end = conductor.resume(utc_now()) if resumed else conductor.conduct()
         except ProblemError:
             words.stopped()
             raise
@@ -109,11 +137,7 @@ def _print(line: str) -> None:
 
 
 def exit_code(end: End) -> ExitCode:
-    """Return what a study's end is to a script: as ``compare`` has it, and FAILED where too many
-    runs failed.
-    """
-    if end.kind == "failed":
-        return ExitCode.FAILED
+    """Return what a study's end is to a script, as ``compare`` has it."""
     return ExitCode.NO_VERDICT if end.verdict is None else EXIT_CODES[end.verdict]
 
 

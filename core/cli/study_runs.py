@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from pathlib import Path
 
@@ -9,17 +10,19 @@ from benchmark.errors import ResultFileError, WorkError
 from benchmark.plan import Plan, Scenario, make_plan
 from benchmark.results import RESULT_FILE, Result, read_result
 from core.cli.following import Stopper, display_for, follow_to_end
+from core.cli.output import Output, outliving_the_terminal
 from core.cli.parser import Options
 from core.cli.starting import follow_started, start_execution, start_run
 from core.cli.study_conduct import Ran
 from core.errors import ExitCode
-from core.run.events import RunCreated, RunState
+from core.run.events import RunCreated, RunState, Stage
 from core.run.journal import Journal, Run
 from core.run.process import utc_now
-from core.run.resuming import only_ends
-from core.run.view import RunView
+from core.run.processes import PROCESS
+from core.run.resuming import end_teardown, only_ends
+from core.run.view import RunView, StageState
 from core.settings import Settings
-from core.targets.registry import resumable
+from core.targets.registry import hands_of, resumable
 from core.verdict.study import Block, LegPlan
 from core.verdict.voids import void_evidence
 
@@ -65,9 +68,13 @@ class StudyRuns:
         return None
 
     def follow(self, run: str) -> None:
-        """See :class:`core.cli.study_conduct.Runs`."""
+        """See :class:`core.cli.study_conduct.Runs`. Of one that was killed while it ended, the end
+        is brought about here, as ``resume`` does.
+        """
         started = self._processes.pop(run, None) or self._taken_up(self._journal.run(run))
-        if started is not None:
+        if started is None and self._lacks_its_end(run):
+            self._end(self._journal.run(run))
+        elif started is not None:
             follow_started([started], self._journal, self._options, self._stopper)
         else:
             self._stopper.take(run)
@@ -77,21 +84,43 @@ class StudyRuns:
         """Return the new process of a run that died, where another can go on with it."""
         if self._journal.state_now(run, utc_now()) is not RunState.DIED or not resumable(run):
             return None
-        if only_ends(run, RunView.of(self._journal.events(run.id))):
+        if only_ends(run, self._view(run.id)):
             return None
         results_dir = run.folder.parent.parent
         process = start_execution(self._journal, run, results_dir, self._settings.state_dir)
         self._stopper.take(run.id)
         return run, process
 
+    def _view(self, run: str) -> RunView:
+        return RunView.of(self._journal.events(run))
+
+    def _lacks_its_end(self, run: str) -> bool:
+        """Return whether a run died that only had to end, where another process can end it."""
+        found = self._journal.run(run)
+        died = self._journal.state_now(found, utc_now()) is RunState.DIED
+        view = self._view(run)
+        return died and resumable(found) and only_ends(found, view) and view.torn_down is None
+
+    def _end(self, run: Run) -> None:
+        ending = end_teardown(
+            self._journal,
+            run,
+            utc_now,
+            hands=hands_of(self._journal, run),
+            take=Output(self._options).take,
+        )
+        with outliving_the_terminal():
+            asyncio.run(ending)
+
     def ending(self, run: str) -> Ran:
         """See :class:`core.cli.study_conduct.Runs`.
 
         Raises:
-            WorkError: it died where another process can go on with it.
+            WorkError: it died where another process can go on with it, or a pod still holds its
+                results.
         """
         found = self._journal.run(run)
-        view = RunView.of(self._journal.events(run))
+        view = self._view(run)
         state = self._journal.state_now(found, utc_now())
         left = (
             ""
@@ -104,10 +133,16 @@ class StudyRuns:
                 "study --resume goes on with it; "
                 f"gpubench-tui --no-ui teardown {run} removes what it created.",
             )
+        results = view.stages.get(Stage.RESULTS)
+        fetched = None if results is None else results.state
+        if resumable(found) and (state, fetched) == (RunState.FAILED, StageState.FAILED):
+            _refuse_held(run, view)
         match state:
             case RunState.DONE:
-                void = _void(found.folder)
-                return Ran("void" if void else "good", void, left)
+                return _measured(found.folder, left)
+            case RunState.FAILED if fetched is StageState.DONE:
+                # Somebody has collected them since.
+                return _measured(found.folder, left)
             case RunState.INTERRUPTED:
                 return Ran("interrupted", view.sentence, left)
             case RunState.DIED:
@@ -143,6 +178,22 @@ def with_rates(plan: Plan, rates: dict[str, float]) -> Plan:
     server = plan.server.model_dump()
     server["arrival_rates"] = {**server["arrival_rates"], **rates}
     return make_plan({**plan.model_dump(), "server": server}, f"profile {plan.profile}")
+
+
+def _refuse_held(run: str, view: RunView) -> None:
+    """Raise WorkError where a cluster still has what a run measured: it can be fetched yet."""
+    held = (each.exists and each.intended.kind != PROCESS for each in view.resources.values())
+    if any(held):
+        raise WorkError(
+            f"The results of run {run} are not here yet: {view.sentence.rstrip('.')}.",
+            f"gpubench-tui --no-ui collect {run} fetches them, and teardown {run} gives them up; "
+            "after that study --resume goes on.",
+        )
+
+
+def _measured(folder: Path, left: str) -> Ran:
+    void = _void(folder)
+    return Ran("void" if void else "good", void, left)
 
 
 def _void(folder: Path) -> str:

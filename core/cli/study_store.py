@@ -16,7 +16,8 @@ from benchmark.errors import InputError, writing
 from benchmark.files import write_atomically
 from benchmark.plan import RUN_ID_PATTERN
 from benchmark.validation import Record, sentence_of
-from core.verdict.study import Block, End, Entry, StudyPlan, next_step
+from core.verdict.study import Block, End, Entry, StudyPlan
+from core.verdict.study_course import next_step
 
 STUDIES_FOLDER = "studies"
 STUDY_FILE = "study.json"
@@ -74,7 +75,8 @@ class StudyStore:
 
     @classmethod
     def open(cls, results_dir: Path, name: str) -> StudyStore:
-        """Take a study up: by its id, the unique beginning of one, or ``latest``.
+        """Take a study up: by its id, the unique beginning of one, or ``latest``: the latest that
+        has not ended, or where all have, the latest.
 
         Raises:
             InputError: none, or more than one, answers to it; another process works on it.
@@ -129,7 +131,7 @@ def read_study(path: Path) -> StudyState:
 def _find(studies: Path, name: str) -> Path:
     names = sorted(path.parent.name for path in studies.glob(f"*/{STUDY_FILE}"))
     if name == "latest":
-        found = names[-1:]
+        found = [each for each in names if not _has_ended(studies / each)][-1:] or names[-1:]
     else:
         found = [each for each in names if each == name] or [
             each for each in names if re.match(RUN_ID_PATTERN, name) and each.startswith(name)
@@ -141,6 +143,14 @@ def _find(studies: Path, name: str) -> Path:
     known = f"There are {', '.join(names[-5:])}." if names else "There is none yet."
     wanted = "no study" if name == "latest" else f"no study {name!r}"
     raise InputError(f"{studies} holds {wanted}.", known)
+
+
+def _has_ended(folder: Path) -> bool:
+    """One that cannot be read has not: whoever takes it up is told what is wrong with it."""
+    try:
+        return read_study(folder / STUDY_FILE).ended is not None
+    except StudyFileError:
+        return False
 
 
 def _locked(folder: Path) -> int:

@@ -8,22 +8,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from core.cli.study_plan import differences
-from core.cli.study_store import StudyStore
+from core.cli.study_plan import differences, layer_problem
+from core.cli.study_store import StudyState, StudyStore
 from core.report.comparison_words import further_text
 from core.text import columns, duration
 from core.verdict.looks import Looks
 from core.verdict.model import Comparison, MeasurementComparison
-from core.verdict.statistics import ALPHA
 from core.verdict.study import (
     Block,
     BlockEnded,
     End,
     Look,
     StudyPlan,
-    blocks_left,
     schedule,
 )
+from core.verdict.study_course import blocks_left, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,7 @@ def plan_lines(plan: StudyPlan, expect: Expect, *, is_draft: bool = False) -> li
         *([_DRAWN] if is_draft else []),
         f"At most {len(everything)} runs, {expect(everything)}; up to {plan.replacements} that "
         "fail or are void are measured again.",
+        *([f"It would be refused: {problem}."] if (problem := layer_problem(plan)) else []),
     ]
 
 
@@ -97,7 +97,7 @@ def _segment(
     plan: StudyPlan, look: Look, blocks: Sequence[Block], outlook: Outlook
 ) -> tuple[str, ...]:
     step = _look_name(plan, look)
-    level = ALPHA if look.phase == "calibration" else Looks(plan.looks).level(look.number)
+    level = Looks(_declared(plan, look)).level(look.number)
     usd = "?" if outlook.usd is None else f"{outlook.usd:.2f}"
     order = _order(blocks)
     return (step, str(len(blocks)), order, duration(outlook.seconds), usd, f"{level:.4f}")
@@ -105,10 +105,13 @@ def _segment(
 
 def _look_name(plan: StudyPlan, look: Look) -> str:
     units = "pairs" if plan.interleaved else "blocks of each"
-    after = f"after {look.blocks} {units}"
-    if look.phase == "calibration":
-        return f"A/A, {after}"
-    return f"look {look.number} of {len(plan.looks)}, {after}"
+    phase = "A/A, " if look.phase == "calibration" else ""
+    of = len(_declared(plan, look))
+    return f"{phase}look {look.number} of {of}, after {look.blocks} {units}"
+
+
+def _declared(plan: StudyPlan, look: Look) -> tuple[int, ...]:
+    return plan.calibration_looks if look.phase == "calibration" else plan.looks
 
 
 def _order(blocks: Sequence[Block]) -> str:
@@ -126,16 +129,15 @@ def _rules(plan: StudyPlan) -> list[str]:
     lines = [f"A is {first}, B is {second}; in A/A both are {first}."]
     if plan.calibration:
         lines.append(
-            "If A/A does not come out within target the study ends there: this machine is then too "
-            "noisy for it."
+            "A/A lasts until a look finds it within target. If none does the study ends there: "
+            "this machine is then too noisy, or would take more pairs."
         )
-    if plan.interleaved:
-        lines.append("After the first pair of the legs it ends if they can never be compared.")
-    else:
+    lines.append("After the first pair of the legs it ends if they can never be compared.")
+    if not plan.interleaved:
         lines.append(
-            "Each run creates a cluster of its own, so the blocks of a leg run one after the other "
-            "in one run between two looks: they are compared unpaired. Each run keeps to a budget "
-            f"of its own, ${plan.baseline.settings['budget']:.2f}."
+            "Each run creates a cluster of its own and removes it, so the blocks of a leg run one "
+            "after the other in one run between two looks: they are compared unpaired. Each run "
+            f"keeps to a budget of its own, ${plan.baseline.settings['budget']:.2f}."
         )
     return [
         *lines,
@@ -189,6 +191,15 @@ def begin_line(plan: StudyPlan, done: int, left: Sequence[Block], expect: Expect
     )
 
 
+def left_lines(state: StudyState, expect: Expect) -> list[str]:
+    """Return what is left of a study that was begun; nothing of one that was not."""
+    if not state.done and state.under_way is None:
+        return []
+    left = blocks_left(state.plan, state.done)
+    done = len(counted(state.plan, state.done))
+    return [f"{done} runs are done, at most {len(left)} are left: {expect(left)}."]
+
+
 class StudyWords:
     """Tells people on stderr and programs on stdout. ``emit`` None: nobody reads stdout."""
 
@@ -208,9 +219,9 @@ class StudyWords:
         self._explained: int | None = None
 
     def planned(self) -> None:
-        """Tell the plan, or that it is taken up again."""
+        """Tell the plan, and of one that is taken up again what is left."""
         state = self._store.state
-        for line in plan_lines(state.plan, self._expect):
+        for line in (*plan_lines(state.plan, self._expect), *left_lines(state, self._expect)):
             self._say(line)
         self._event("study_planned", plan=state.plan.model_dump(mode="json"), done=len(state.done))
 
@@ -218,7 +229,7 @@ class StudyWords:
         """See :class:`core.cli.study_conduct.Words`."""
         state = self._store.state
         left = blocks_left(state.plan, state.done)
-        done = sum(isinstance(each, BlockEnded) and each.outcome == "good" for each in state.done)
+        done = len(counted(state.plan, state.done))
         self._say(begin_line(state.plan, done, left, self._expect))
         self._explain(block)
         outlook = self._expect(left)
@@ -252,6 +263,11 @@ class StudyWords:
             )
         self._event("study_block_ended", **entry.model_dump(exclude={"kind"}))
 
+    def waits(self, seconds: float) -> None:
+        """See :class:`core.cli.study_conduct.Words`."""
+        self._say(f"Study: the next run begins in {duration(seconds)}, because the last failed.")
+        self._event("study_waits", seconds=seconds)
+
     def looked(self, look: Look, comparison: Comparison) -> None:
         """See :class:`core.cli.study_conduct.Words`."""
         for line in look_lines(self._store.state.plan, look, comparison):
@@ -272,7 +288,10 @@ class StudyWords:
     def stopped(self) -> None:
         """Tell that somebody stopped it."""
         study = self._store.state.plan.id
-        self._say(f"Study {study} is stopped; gpubench-tui --no-ui study --resume {study} goes on.")
+        self._say(
+            f"Study {study} is stopped; gpubench-tui --no-ui study --resume {study} goes on. A run "
+            "that was not over is measured again, and so is its partner."
+        )
         self._event("study_stopped")
 
     def _event(self, event: str, **values: Any) -> None:
@@ -286,9 +305,8 @@ _DRAWN = "The order within the pairs is drawn when the study begins; this is one
 _ENDS = {
     "decided": "The verdict is sure",
     "undecided": "All blocks are measured",
-    "noisy": "This machine is too noisy for the target, so the legs were not measured",
+    "noisy": "A/A did not come out within target, so the legs were not measured",
     "refused": "The legs cannot be compared",
-    "failed": "Too much failed",
 }
 
 
@@ -298,7 +316,12 @@ def end_lines(store: StudyStore, end: End) -> list[str]:
     lines = [f"Study {store.state.plan.id}: {_ENDS[end.kind]}{verdict}. {end.reason}"]
     if end.kind == "noisy":
         lines.append(
-            "Measure longer (a profile with more queries and seconds), keep other work off the "
-            "machine, or set a wider --target-overhead."
+            "Measure longer (a profile with more queries and seconds) or more pairs "
+            "(--calibration, --blocks), keep other work off the machine, or set a wider "
+            "--target-overhead."
         )
+    else:
+        labels = store.state.plan.baseline.label, store.state.plan.xen.label
+        names = " ".join(str(store.folder / label) for label in labels)
+        lines.append(f"gpubench-tui --no-ui compare {names} compares all their runs once more.")
     return [*lines, f"Its documents are in {store.folder}."]

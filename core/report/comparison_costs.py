@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from benchmark.results import Result
+from benchmark.results import MeasurementResult, Result
 from core.errors import JournalError
 from core.report.cost_views import NOT_METERED, PER_MILLION_NOTE
 from core.report.costs import InferenceCost, RunCost, dollars, inference_cost, run_cost
 from core.report.scenarios import figure_of
 from core.run.journal import Journal
+from core.verdict.legs import Leg, Source
 
 HEADERS = ("measurement", "USD per million inferences", "difference (%)")
 
@@ -112,10 +113,7 @@ def _inference_costs(leg: Sequence[Costed]) -> dict[str, InferenceCost]:
 
 
 def _inference_cost(leg: Sequence[Costed], name: str) -> InferenceCost | None:
-    good = [
-        ([entry for entry in result.benchmarks if entry.name == name and not entry.void], cost)
-        for result, cost in leg
-    ]
+    good = [(_good(result, name), cost) for result, cost in leg]
     throughput = figure_of([block for blocks, _cost in good for block in blocks], None)
     if throughput is None or throughput.median <= 0:
         return None
@@ -128,6 +126,12 @@ def _inference_cost(leg: Sequence[Costed], name: str) -> InferenceCost | None:
             return None
     rate = math.fsum(rates) / len(rates)
     return InferenceCost(rate, rate / 3600 / throughput.median * 1e6)
+
+
+def _good(result: Result, name: str) -> list[MeasurementResult]:
+    """Return a measurement's blocks that count for the verdict."""
+    blocks = Leg.of((Source(result),)).blocks(name)
+    return [block.measurement for block in blocks if block.good]
 
 
 def _leg(leg: Sequence[Costed], inferences: dict[str, InferenceCost]) -> LegCost | None:

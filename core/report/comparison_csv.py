@@ -31,7 +31,7 @@ _HEADERS = (
     *("measurement", "scenario", "batch_size", "path", "latency_of", "paired", "statistical_unit"),
     *("metric", "unit", "verdict", "gating", "advisory", *_ESTIMATE, "further_blocks"),
     *(f"{leg}_{name}" for leg in ("first", "second") for name in ("leg", "runs", *_FIGURE)),
-    *("target_percent", "question", "overall_verdict", "allowed", "look", "looks"),
+    *("target_percent", "question", "overall_verdict", "conditions", "allowed", "look", "looks"),
 )
 
 
@@ -61,6 +61,7 @@ def _whole(comparison: Comparison) -> Cells:
         "target_percent": comparison.target_percent,
         "question": str(comparison.question),
         "overall_verdict": str(comparison.verdict),
+        "conditions": "; ".join(comparison.conditions),
         "allowed": "; ".join(allowed_keys(comparison)),
         "look": look.number if look else 1,
         "looks": look.of if look else 1,

@@ -11,6 +11,7 @@ from core.report.comparison_words import (
     SYMBOLS,
     allowed_mark,
     headline,
+    layers_text,
     table_mark,
     title,
     when,
@@ -82,6 +83,7 @@ def render_html(report: ComparisonReport) -> str:
             f'<p class="verdict {_CLASSES[comparison.verdict]}">{html.escaped(verdict)}: '
             f"{html.escaped(headline(comparison))}</p>",
             f"<p>{html.escaped(comparison.reason)}</p>",
+            f"<p>{html.escaped(layers_text(comparison))}</p>",
             *(
                 part
                 for section in sections(report)

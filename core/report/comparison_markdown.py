@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from core.report.comparison_sections import sections
@@ -10,31 +9,28 @@ from core.report.comparison_words import (
     SYMBOLS,
     allowed_mark,
     headline,
+    layers_text,
     table_mark,
     title,
     when,
 )
 from core.report.comparisons import ComparisonReport
 from core.report.document import Section, Table
-from core.text import markdown_text
-
-# What markdown_text leaves as it is and GitHub's dialect gives a meaning: entities, strikes and
-# fences, formulas, links without brackets; and what makes a line a list, a rule or a heading.
-_ACTING = re.compile(r"[&~$@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
-_BEGINNING = re.compile(r"(\d{0,9})([-+=.)])")
+from core.text import markdown_line, markdown_text
 
 
 def render_markdown(report: ComparisonReport) -> str:
     """Return the report as Markdown; text from outside is escaped."""
     comparison = report.comparison
     verdict = f"{SYMBOLS[comparison.verdict]} {str(comparison.verdict).capitalize()}"
-    lines = [f"# {_cell(title(comparison))}", ""]
+    lines = [f"# {markdown_text(title(comparison))}", ""]
     if mark := allowed_mark(comparison):
-        lines += [f"> **{_cell(mark)}**", ""]
-    lines += [f"**{verdict}: {_cell(headline(comparison))}**", "", _line(comparison.reason)]
+        lines += [f"> **{markdown_text(mark)}**", ""]
+    lines += [f"**{verdict}: {markdown_text(headline(comparison))}**", ""]
+    lines += [markdown_line(comparison.reason), "", markdown_line(layers_text(comparison))]
     short = table_mark(comparison)
     for section in sections(report):
-        lines += ["", f"## {_cell(section.title)}", *_section(section, short)]
+        lines += ["", f"## {markdown_text(section.title)}", *_section(section, short)]
     lines += ["", f"Report of {when(report.written_at)}."]
     return "\n".join(lines) + "\n"
 
@@ -42,19 +38,19 @@ def render_markdown(report: ComparisonReport) -> str:
 def _section(section: Section, mark: str) -> Iterator[str]:
     if section.lines:
         yield ""
-        yield from (f"- {_line(line)}" for line in section.lines)
+        yield from (f"- {markdown_line(line)}" for line in section.lines)
     if section.prose:
-        yield from ("", _line(section.prose))
+        yield from ("", markdown_line(section.prose))
     for table in section.tables:
         yield ""
         if len(section.tables) > 1:
-            yield from (f"### {_cell(table.title)}", "")
+            yield from (f"### {markdown_text(table.title)}", "")
         if mark:
-            yield from (f"> **{_cell(mark)}**", "")
+            yield from (f"> **{markdown_text(mark)}**", "")
         yield from _table(table)
     if section.notes:
         yield ""
-        yield from (f"- {_line(note)}" for note in section.notes)
+        yield from (f"- {markdown_line(note)}" for note in section.notes)
 
 
 def _table(table: Table) -> Iterator[str]:
@@ -65,15 +61,4 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def _row(cells: tuple[str, ...]) -> str:
-    return f"| {' | '.join(map(_cell, cells))} |"
-
-
-def _line(text: str) -> str:
-    """Return text that is a paragraph or an entry of a list, and no other thing."""
-    safe = _cell(text)
-    found = _BEGINNING.match(safe)
-    return f"{found[1]}\\{safe[found.start(2) :]}" if found else safe
-
-
-def _cell(text: str) -> str:
-    return _ACTING.sub(r"\\\g<0>", markdown_text(text.strip()))
+    return f"| {' | '.join(map(markdown_text, cells))} |"

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from core.report.comparison_words import target_text
-from core.verdict.model import CONFIDENCE, Comparison, Estimate, MeasurementComparison, Verdict
+from core.verdict.model import (
+    CONFIDENCE,
+    Comparison,
+    Estimate,
+    MeasurementComparison,
+    Question,
+    Verdict,
+)
 
 
 def method_text(comparison: Comparison) -> str:
@@ -64,19 +71,13 @@ def _interval(estimates: list[Estimate]) -> list[str]:
 
 
 def _decision(comparison: Comparison, estimates: list[Estimate]) -> list[str]:
-    target = target_text(comparison)
     gating = [
         end
         for each in comparison.measurements
         for end in each.endpoints
         if end.gating and end.estimate is not None
     ]
-    parts = [
-        f"The question is one of non-inferiority with a margin of {target}: two one-sided tests at "
-        f"{50 * (1 - CONFIDENCE):.0f} % (Schuirmann 1987). An endpoint is within target when its "
-        f"{100 * CONFIDENCE:.0f} % interval lies wholly below {target}, exceeds it when that lies "
-        "wholly above, and is inconclusive otherwise."
-    ]
+    parts = [_question(comparison)]
     if len(gating) > 1:
         parts.append(
             "The whole is within target only when every endpoint that gates is (intersection-union "
@@ -85,6 +86,30 @@ def _decision(comparison: Comparison, estimates: list[Estimate]) -> list[str]:
             "not add up to a false alarm."
         )
     return parts
+
+
+def _question(comparison: Comparison) -> str:
+    target = target_text(comparison)
+    look = comparison.look
+    alpha = look.alpha if look is not None else (1 - CONFIDENCE) / 2
+    level = f"{100 * alpha:.3g} %"
+    interval = f"{100 * (1 - 2 * alpha):.4g} % interval"
+    decides = f"its {interval}"
+    if look is not None:
+        decides = f"the interval that decides at this look, its {interval},"
+    if comparison.question is Question.NOISE:
+        return (
+            "Neither of two equal legs is the one that may be worse, so both directions are asked "
+            f"alike, on the scale of logarithms, with a margin of {target}: an endpoint is within "
+            f"target when {decides} lies wholly inside of the margin (two one-sided tests at "
+            f"{level}, Schuirmann 1987), exceeds it when the legs are further apart in either "
+            f"direction, each at half of {level}, and is inconclusive otherwise."
+        )
+    return (
+        f"The question is one of non-inferiority with a margin of {target}: two one-sided tests at "
+        f"{level} (Schuirmann 1987). An endpoint is within target when {decides} lies wholly "
+        f"below {target}, exceeds it when that lies wholly above, and is inconclusive otherwise."
+    )
 
 
 def _looks(comparison: Comparison) -> list[str]:

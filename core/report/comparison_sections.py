@@ -37,6 +37,7 @@ def sections(report: ComparisonReport) -> tuple[Section, ...]:
         *_refusals(comparison),
         _results(report),
         *_warnings(comparison),
+        *_void(comparison),
         _legs(comparison),
         *_noise(comparison),
         *_mechanisms(comparison),
@@ -99,7 +100,7 @@ def _result_table(comparison: Comparison) -> Table:
         (
             *(each.scenario, str(each.batch_size), *((each.path,) if paths else ())),
             *_endpoint_cells(end, comparison.target_percent, decides),
-            endpoint_verdict_text(end, allowed=bool(comparison.allowed)),
+            endpoint_verdict_text(end, each.unit, allowed=bool(comparison.allowed)),
         )
         for each in comparison.measurements
         for end in each.endpoints
@@ -125,6 +126,12 @@ def _median(figure: LegFigure | None) -> str:
 def _warnings(comparison: Comparison) -> Iterator[Section]:
     if comparison.warnings:
         yield Section("warnings", "Warnings", lines=comparison.warnings, kind="warnings")
+
+
+def _void(comparison: Comparison) -> Iterator[Section]:
+    lines = tuple(sentence for each in comparison.measurements for sentence in each.void)
+    if lines:
+        yield Section("void", "Blocks that are void", lines=lines, kind="warnings")
 
 
 def _legs(comparison: Comparison) -> Section:
@@ -203,7 +210,6 @@ def _details(comparison: Comparison) -> Iterator[Section]:
         yield Section(
             "details",
             "Blocks and statistics",
-            lines=tuple(sentence for each in comparison.measurements for sentence in each.void),
             tables=(measurement_table(comparison), endpoint_table(comparison)),
         )
 

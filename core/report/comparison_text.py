@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from core.report.comparison_sections import sections
-from core.report.comparison_words import allowed_mark, headline, table_mark, title, when
+from core.report.comparison_words import (
+    allowed_mark,
+    headline,
+    layers_text,
+    table_mark,
+    title,
+    when,
+)
 from core.report.comparisons import ComparisonReport
 from core.report.document import Section, Table
 from core.text import columns, harmless
@@ -32,12 +39,13 @@ def render_summary(report: ComparisonReport, keys: Sequence[str]) -> str:
 
 
 def verdict_lines(report: ComparisonReport) -> Iterator[str]:
-    """Return what a report begins with: the verdict, its reason, and what was allowed."""
+    """Return what a report begins with: the verdict, its reason, the layers, what was allowed."""
     comparison = report.comparison
     yield harmless(title(comparison))
     yield ""
     yield harmless(f"{str(comparison.verdict).capitalize()}: {headline(comparison)}")
     yield harmless(comparison.reason)
+    yield harmless(layers_text(comparison))
     if mark := allowed_mark(comparison):
         yield harmless(f"Warning: {mark}")
 

@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 from core.report.comparison_costs import CostPair
 from core.report.costs import dollars
@@ -13,6 +14,7 @@ from core.text import duration
 from core.verdict.model import (
     Comparison,
     Endpoint,
+    Further,
     LegSummary,
     MeasurementComparison,
     Question,
@@ -34,33 +36,58 @@ def target_text(comparison: Comparison) -> str:
 
 
 def headline(comparison: Comparison) -> str:
-    """Return the verdict in one line, for whoever reads no second one."""
+    """Return the verdict in one line, with all that it holds under, for whoever reads no second
+    one.
+    """
     first, second = comparison.first.label, comparison.second.label
     target = target_text(comparison)
     if comparison.verdict is Verdict.REFUSED:
         return f"{first} and {second} cannot be compared."
+    limits = _limits(comparison)
+    yet = "" if comparison.allowed else " yet"
     if comparison.question is Question.NOISE:
         return {
-            Verdict.WITHIN: f"The same leg measured twice differs by less than {target}: "
+            Verdict.WITHIN: f"The same leg measured twice differs by less than {target}{limits}: "
             "the measurement is steady enough.",
-            Verdict.EXCEEDS: f"The same leg measured twice differs by more than {target}: "
+            Verdict.EXCEEDS: f"The same leg measured twice differs by more than {target}{limits}: "
             "what is measured here is not steady enough to compare anything.",
-            Verdict.INCONCLUSIVE: "It is not sure yet whether the same leg measured twice differs "
-            f"by less than {target}.",
+            Verdict.INCONCLUSIVE: f"It is not sure{yet} whether the same leg measured twice "
+            f"differs by less than {target}{limits}.",
         }[comparison.verdict]
+    everything = limits or ", in everything that the verdict depends on"
     return {
-        Verdict.WITHIN: f"{second} is less than {target} worse than {first}, in everything that "
-        "the verdict depends on.",
-        Verdict.EXCEEDS: f"{second} is more than {target} worse than {first}.",
-        Verdict.INCONCLUSIVE: f"It is not sure{'' if comparison.allowed else ' yet'} whether "
-        f"{second} is less than {target} worse than {first}.",
+        Verdict.WITHIN: f"{second} is less than {target} worse than {first}{everything}.",
+        Verdict.EXCEEDS: f"{second} is more than {target} worse than {first}{limits}.",
+        Verdict.INCONCLUSIVE: f"It is not sure{yet} whether {second} is less than {target} worse "
+        f"than {first}{limits}.",
     }[comparison.verdict]
+
+
+def _limits(comparison: Comparison) -> str:
+    """Return the clauses that limit a verdict, each after a comma. What is not sure anyway needs
+    no condition but the one that it is a comparison at all.
+    """
+    sure = comparison.verdict is not Verdict.INCONCLUSIVE
+    clauses = (
+        *(("if the legs are comparable",) if comparison.allowed else ()),
+        *(comparison.conditions if sure else ()),
+    )
+    return "".join(f", {clause}" for clause in clauses)
 
 
 def title(comparison: Comparison) -> str:
     """Return the title of a report."""
     against = f"{comparison.second.label} against {comparison.first.label}"
-    return f"{against}: {comparison.verdict}"
+    verdict = verdict_text(comparison.verdict, allowed=bool(comparison.allowed))
+    return f"{against}: {verdict}"
+
+
+def layers_text(comparison: Comparison) -> str:
+    """Return which layer each leg was measured under; the documents tell the evidence."""
+    first, second = comparison.first, comparison.second
+    return (
+        f"Measured under: {first.label}: {first.hypervisor}; {second.label}: {second.hypervisor}."
+    )
 
 
 def allowed_keys(comparison: Comparison) -> list[str]:
@@ -86,20 +113,31 @@ def table_mark(comparison: Comparison) -> str:
 
 
 def verdict_text(verdict: Verdict | None, *, allowed: bool = False) -> str:
-    """Return a part's verdict as a table's cell shows it. ``allowed``: something was, so that being
-    within target is on a condition.
+    """Return a part's verdict as a table's cell shows it. ``allowed``: something was, so that what
+    it says is on a condition.
     """
     if verdict is None:
         return "no verdict"
-    return f"{verdict}, if comparable" if allowed and verdict is Verdict.WITHIN else str(verdict)
+    if allowed and verdict is not Verdict.REFUSED:
+        return f"{verdict}, if comparable"
+    return str(verdict)
 
 
-def endpoint_verdict_text(endpoint: Endpoint, *, allowed: bool = False) -> str:
-    """Return the same of an endpoint; ``*`` marks what only advises."""
+def endpoint_verdict_text(
+    endpoint: Endpoint, unit: Literal["block", "boot"] = "block", *, allowed: bool = False
+) -> str:
+    """Return the same of an endpoint; ``*`` marks what only advises. ``unit``: what is drawn anew,
+    and more of which would settle it.
+    """
     words = verdict_text(endpoint.verdict, allowed=allowed)
     if endpoint.verdict is Verdict.INCONCLUSIVE and endpoint.further_blocks is not None:
-        words += f" ({endpoint.further_blocks} more blocks)"
+        words += f" ({counted(endpoint.further_blocks, f'more {unit}')})"
     return words if endpoint.gating else f"{words} *"
+
+
+def counted(count: int, what: str) -> str:
+    """Return ``1 more block`` or ``3 more blocks``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def advisory_notes(comparison: Comparison) -> list[str]:
@@ -130,19 +168,25 @@ def look_text(comparison: Comparison) -> str:
 
 
 def further_text(comparison: Comparison, cost: CostPair | None) -> str:
-    """Return how many more blocks, how much time and how many dollars would settle an inconclusive
-    comparison; nothing where it is not inconclusive for want of blocks.
+    """Return how many more blocks or boots, how much time and how many dollars would settle an
+    inconclusive comparison; nothing where it is not inconclusive for want of blocks.
     """
     further = comparison.further
     if further is not None:
         return (
-            f"About {further.blocks} more blocks of each leg would settle it with 90 % power, if "
-            f"the overhead is what it seems: about {duration(further.seconds)} of measuring"
+            f"About {_further_units(further)} would settle it with 90 % power, if the overhead is "
+            f"what it seems: about {duration(further.seconds)} of measuring"
             f"{_further_cost(comparison, cost, further.blocks)}."
         )
     gating = (end for each in comparison.measurements for end in each.endpoints if end.gating)
-    if comparison.verdict is Verdict.INCONCLUSIVE and any(
-        end.verdict is Verdict.INCONCLUSIVE for end in gating
+    noise = comparison.noise
+    is_capped = bool(comparison.allowed or comparison.barred) or (
+        noise is not None and noise.source == "A/A" and noise.verdict is not Verdict.WITHIN
+    )
+    if (
+        comparison.verdict is Verdict.INCONCLUSIVE
+        and not is_capped
+        and any(end.verdict is Verdict.INCONCLUSIVE for end in gating)
     ):
         return (
             "No number of further blocks that is worth measuring would settle it: the overhead is "
@@ -182,6 +226,13 @@ def leg_facts(leg: LegSummary) -> list[tuple[str, str]]:
 def several_paths(measurements: Sequence[MeasurementComparison]) -> bool:
     """Return whether the path must be said of each measurement."""
     return len({each.path for each in measurements}) > 1
+
+
+def _further_units(further: Further) -> str:
+    if further.unit == "block" or not further.boots:
+        return f"{counted(further.blocks, 'more block')} of each leg"
+    each = counted(math.ceil(further.blocks / further.boots), "block")
+    return f"{counted(further.boots, 'more boot')} of each leg ({each} each)"
 
 
 def _further_cost(comparison: Comparison, cost: CostPair | None, blocks: int) -> str:

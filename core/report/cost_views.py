@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from core.report import html
 from core.report.costs import InferenceCost, RunCost, dollars
-from core.text import columns, harmless, markdown_text
+from core.text import columns, harmless, markdown_line, markdown_text
 
 TITLE = "Cost of this run"
 HEADERS = ("scenario", "batch", "path", "USD per hour", "USD per million inferences")
@@ -40,12 +40,12 @@ def section_text(cost: RunCost, measured: Sequence[Measured]) -> list[str]:
 
 def section_markdown(cost: RunCost, measured: Sequence[Measured]) -> list[str]:
     """Return the section's lines as Markdown; text from outside is escaped."""
-    lines = [f"## {TITLE}", "", markdown_text(summary(cost)), ""]
+    lines = [f"## {TITLE}", "", markdown_line(summary(cost)), ""]
     if measured:
         lines += [f"| {' | '.join(HEADERS)} |", f"|{' --- |' * len(HEADERS)}"]
         lines += [f"| {' | '.join(map(markdown_text, _cells(entry)))} |" for entry in measured]
         lines.append("")
-    return lines + [f"{markdown_text(note)}\n" for note in notes(cost, measured)]
+    return lines + [f"{markdown_line(note)}\n" for note in notes(cost, measured)]
 
 
 def section_html(cost: RunCost, measured: Sequence[Measured]) -> list[str]:

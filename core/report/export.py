@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from benchmark.errors import OutputError
 from benchmark.files import write_atomically
-from benchmark.results import Result
+from benchmark.results import RESULT_FILE, Result
 from core.report import scenarios
 from core.report.comparison_csv import render_csv
 from core.report.comparison_html import render_html
@@ -29,6 +29,8 @@ SUFFIXES: dict[Format, str] = {
     "json": ".json",
     "html": ".html",
 }
+DOCUMENTS: tuple[Format, ...] = ("markdown", "json", "html")
+"""What a comparison is kept as."""
 
 _TABLES: dict[Format, Callable[[ScenarioTable], str]] = {
     "text": scenarios.render_text,
@@ -56,6 +58,33 @@ def render_result(result: Result, wanted: Format, cost: RunCost | None = None) -
 def render_comparison(report: ComparisonReport, wanted: Format) -> str:
     """Return two legs compared as a document."""
     return _COMPARISONS[wanted](report)
+
+
+def documents_at(place: Path) -> dict[Format, Path]:
+    """Return where a comparison's documents go: ``place`` is the Markdown report, whatever its
+    ending, and the others lie beside it.
+    """
+    stem = str(place.with_suffix("") if place.suffix.lower() == SUFFIXES["markdown"] else place)
+    beside = {name: Path(f"{stem}{SUFFIXES[name]}") for name in DOCUMENTS}
+    return {**beside, "markdown": place}
+
+
+def write_documents(report: ComparisonReport, place: Path) -> list[Path]:
+    """Write every document of a comparison, each in one step, over those of an earlier one, and
+    return where they are; ``place``: see :func:`documents_at`.
+
+    Raises:
+        OutputError: a path that cannot be written, or holds a result.
+        DiskFullError: no space left.
+    """
+    paths = documents_at(place)
+    if taken := next((path for path in paths.values() if path.name == RESULT_FILE), None):
+        raise OutputError(f"{taken} would be written over a result.", "Name another file.")
+    # All are made before the first is written: a failure leaves the earlier ones together.
+    texts = {path: render_comparison(report, name) for name, path in paths.items()}
+    for path, text in texts.items():
+        write_report(path, text, replace=True)
+    return [Path(os.path.normpath(path)) for path in texts]
 
 
 def format_of(path: Path) -> Format | None:

@@ -18,7 +18,8 @@ from core.report.reading import read_source
 from core.run.journal import Journal, Run
 from core.run.launch import RUNS_FOLDER
 from core.run.locate import locate_result
-from core.verdict.history import History, StoredRun, history_of, is_same_plan, plan_key
+from core.verdict.history import History, StoredRun, history_of, is_same_plan
+from core.verdict.plans import deciding
 
 MOST_RUNS = 500
 """So many runs a history has at most, the newest."""
@@ -131,7 +132,7 @@ class PastRuns:
         if (run.leg, run.target) != (anchor.result.leg, anchor.target):
             return False
         plan = self._plan(run)
-        return plan is None or plan_key(plan) == plan_key(anchor.result.plan)
+        return plan is None or deciding(plan) == deciding(anchor.result.plan)
 
     def _plan(self, run: Run) -> Plan | None:
         try:

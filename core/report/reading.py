@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmark.errors import InputError, ResultFileError
@@ -22,7 +22,8 @@ _MOST_ENTRIES = 200_000
 
 def read_leg(name: str, results_dir: Path, journal: Journal) -> tuple[Source, ...]:
     """Return the results that ``name`` means, which one leg is pooled from: a run, a leg, a result
-    file, the folder of one, or a folder with several below it, in the order of their paths.
+    file, the folder of one, or a folder with several below it, in the order of their paths. Of
+    copies of one result the first is taken that has most of its raw files beside it.
 
     Raises:
         RunNotFoundError: nothing, or more than one run, answers to it.
@@ -35,7 +36,7 @@ def read_leg(name: str, results_dir: Path, journal: Journal) -> tuple[Source, ..
     except RunNotFoundError:
         if "\0" in name or not os.path.isdir(name):
             raise
-        return tuple(read_source(path) for path in _results_below(Path(name)))
+        return _each_once([read_source(path) for path in _results_below(Path(name))])
     if located.run is not None and not located.path.exists():
         raise InputError(
             f"Run {located.run.id} has no results.",
@@ -57,6 +58,24 @@ def read_source(path: Path) -> Source:
             "Use the file that the benchmark wrote.",
         )
     return Source(result, path.parent)
+
+
+def _each_once(sources: Sequence[Source]) -> tuple[Source, ...]:
+    found: dict[str, tuple[int, Source]] = {}
+    for source in sources:
+        files = _raw_files_there(source)
+        known = found.get(source.result.content_sha256)
+        if known is None or files > known[0]:
+            found[source.result.content_sha256] = (files, source)
+    return tuple(source for _, source in found.values())
+
+
+def _raw_files_there(source: Source) -> int:
+    folder = source.folder
+    if folder is None:
+        return 0
+    entries = source.result.benchmarks
+    return sum(os.path.isfile(folder / raw.path) for each in entries for raw in each.raw_files)
 
 
 def _results_below(folder: Path) -> list[Path]:

@@ -22,7 +22,8 @@ from core.report.expected import (
     expected_throughput,
     remark_on,
 )
-from core.text import columns, harmless, markdown_text
+from core.text import columns, harmless, markdown_line, markdown_text
+from core.verdict.descriptions import configuration_text, path_text
 
 HEADERS = (
     "scenario",
@@ -152,15 +153,6 @@ def scenario_table(result: Result, cost: RunCost | None = None) -> ScenarioTable
     )
 
 
-def configuration_text(result: Result) -> str:
-    """Return what a result was measured with, in a few words."""
-    configuration = result.configuration
-    return (
-        f"{configuration.precision}, {configuration.memory_format}, {configuration.execution}, "
-        f"{result.weights.origin} weights"
-    )
-
-
 def render_text(table: ScenarioTable) -> str:
     """Return the table for a terminal."""
     rows = [row_cells(row) for row in table.rows]
@@ -175,10 +167,10 @@ def render_text(table: ScenarioTable) -> str:
 def render_markdown(table: ScenarioTable) -> str:
     """Return the table as Markdown; text from outside is escaped."""
     lines = [f"# Results of {markdown_text(table.run_id)}", ""]
-    lines += [f"- {markdown_text(line)}" for line in _heading(table)[1:]]
+    lines += [f"- {markdown_line(line)}" for line in _heading(table)[1:]]
     lines += ["", f"| {' | '.join(HEADERS)} |", f"|{' --- |' * len(HEADERS)}"]
     lines += [f"| {' | '.join(map(markdown_text, row_cells(row)))} |" for row in table.rows]
-    lines += ["", *(f"{markdown_text(note)}\n" for note in table.notes())]
+    lines += ["", *(f"{markdown_line(note)}\n" for note in table.notes())]
     if table.cost is not None:
         lines += cost_views.section_markdown(table.cost, _measured(table))
     return "\n".join(lines)
@@ -261,12 +253,11 @@ def _row(
     good = [block for block in blocks if not block.void]
     # A void measurement is shown, not used: alone in its row, its own figures stand there.
     throughput = figure_of(good or blocks, None)
-    parts = [str(first.execution)] + ([] if first.host_to_device else ["resident"])
     return Row(
         name=first.name,
         scenario=str(first.scenario),
         batch_size=first.batch_size,
-        path=", ".join(parts),
+        path=path_text(first),
         blocks=len(blocks),
         void=len(blocks) - len(good),
         throughput=throughput,

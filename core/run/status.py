@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from core.run.view import RunView, StageState, StageView
-from core.text import markdown_text
+from core.text import markdown_line, markdown_text
 
 STATUS_FILE = "STATUS.md"
 _BOXES = {
@@ -56,7 +56,7 @@ def status_markdown(view: RunView) -> str:
         if view.current is not None:
             lines.append(f"- [ ] (running) {view.current.name} block {view.current.block}")
     if view.sentence:
-        lines += ["", f"{markdown_text(view.sentence)} {markdown_text(view.remedy)}".rstrip()]
+        lines += ["", f"{markdown_line(view.sentence)} {markdown_text(view.remedy)}".rstrip()]
     return "\n".join(lines) + "\n"
 
 

@@ -7,7 +7,9 @@ that was taken away, is seen.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain, combinations, product
 
 from benchmark.attestation import Attestation, Hypervisor, classify
 from benchmark.results import Result
@@ -25,10 +27,14 @@ class Attested:
     result: Result
     found: Attestation
 
-    @property
-    def layer(self) -> tuple[Hypervisor, str | None, str | None]:
-        """What tells one layer from another."""
-        return self.found.hypervisor, self.found.virtualization_detail, self.found.xen_version
+    def same_layer(self, other: Attested) -> bool:
+        """Whether both ran under one layer, as far as both know it.
+
+        A description in more words is as long as what could be read, so it tells no layers apart.
+        """
+        return self.found.hypervisor is other.found.hypervisor and _one_version(
+            self.found.xen_version, other.found.xen_version
+        )
 
     @property
     def text(self) -> str:
@@ -68,19 +74,18 @@ def refusals(
             Refusal("attestation", sentence, *shown)
             for sentence in _problems(label, results, question)
         ]
+    found += [Refusal("attestation", sentence, *shown) for sentence in _shared_boots(both)]
     for label, results in zip(called, both, strict=True):
-        layers = dict.fromkeys(each.layer for each in results)
-        if len(layers) > 1:
+        if _several(combinations(results, 2)):
             sentence = f"Runs of {label} ran under several layers: {layer_text(results)}."
             found.append(Refusal("layer", sentence, *shown))
-    under = [{each.layer for each in results} for results in both]
-    if question is Question.NOISE and under[0] != under[1]:
+    if question is Question.NOISE and _several(product(*both)):
         sentence = f"Not the same layer twice: {called[0]}: {shown[0]}; {called[1]}: {shown[1]}."
         found.append(Refusal("layer", sentence, *shown))
-    if question is Question.OVERHEAD and under[0] & under[1]:
+    if question is Question.OVERHEAD and any(one.same_layer(two) for one, two in product(*both)):
         sentence = (
-            f"Both legs ran under the same layer, {shown[0]}, so there is no overhead of one to "
-            "find; --same asks how far apart equal legs come out."
+            f"Both legs ran under the same layer, {_of_both(shown)}, so there is no overhead of "
+            "one to find; --same asks how far apart equal legs come out."
         )
         found.append(Refusal("layer", sentence, *shown))
     return found
@@ -101,6 +106,10 @@ def warnings(both: tuple[Layers, Layers], called: tuple[str, str], question: Que
                 f"{label} ran on Xen on another hypervisor ({layer_text(results)}): its overhead "
                 "is that of both."
             )
+        if len({each.text for each in results}) > 1:
+            found.append(
+                f"What runs of {label} ran under is not described alike: {layer_text(results)}."
+            )
         unconfirmed = [each for each in results if each.found.processor_agrees is None]
         if unconfirmed:
             found.append(
@@ -113,7 +122,53 @@ def warnings(both: tuple[Layers, Layers], called: tuple[str, str], question: Que
                 for each in results[:1]
                 if each.found.contradictions
             ]
+    if question is Question.NOISE and layer_text(both[0]) != layer_text(both[1]):
+        found.append(
+            f"What the legs ran under is not described alike: {layer_text(both[0])}; "
+            f"{layer_text(both[1])}."
+        )
     return found
+
+
+def differing_layers(first: Layers, second: Layers) -> str:
+    """Return both layers where they are not the same one, as a sentence; else nothing."""
+    if not _several(product(first, second)):
+        return ""
+    return f"The layer is not the same: {layer_text(first)}; {layer_text(second)}."
+
+
+def _several(pairs: Iterable[tuple[Attested, Attested]]) -> bool:
+    return any(not one.same_layer(other) for one, other in pairs)
+
+
+def _one_version(first: str | None, second: str | None) -> bool:
+    """Whether two versions may be one: the processor says ``4.17``, the kernel ``4.17.5``."""
+    if first is None or second is None:
+        return True
+    parts = zip(first.split("."), second.split("."), strict=False)
+    return all(one == other for one, other in parts)
+
+
+def _of_both(shown: tuple[str, str]) -> str:
+    return " and ".join(dict.fromkeys(shown))
+
+
+def _shared_boots(both: tuple[Layers, Layers]) -> list[str]:
+    """Return a sentence for a boot of a kernel that is said to have run under two layers: what a
+    kernel runs under does not change while it runs.
+    """
+    known: dict[str, Attested] = {}
+    for each in chain(*both):
+        boot = each.result.environment.boot_id
+        if boot is None or each.found.hypervisor is Hypervisor.UNKNOWN:
+            continue
+        other = known.setdefault(boot, each)
+        if not each.same_layer(other):
+            return [
+                f"Runs {other.result.run_id} and {each.result.run_id} are of one boot of a kernel "
+                f"and say that it ran under {other.text} and under {each.text}."
+            ]
+    return []
 
 
 def _problems(label: str, results: Layers, question: Question) -> list[str]:
@@ -147,9 +202,10 @@ def _problem(each: Attested, question: Question) -> str:
         return ""
     if found.contradictions:
         return f"has evidence that contradicts itself: {found.contradictions[0]}"
-    if each.result.leg == "xen" and not found.is_xen:
+    label = each.result.leg
+    if "xen" in label and not found.is_xen:
         return f"is not attested as Xen: it ran under {each.text}."
-    if each.result.leg == "baseline" and found.is_xen:
+    if label.startswith("baseline") and found.is_xen:
         return f"ran under {each.text}, so it is no baseline."
     if found.hypervisor is Hypervisor.UNKNOWN:
         return "does not know which layer it ran under."

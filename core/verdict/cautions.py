@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from itertools import pairwise
 from statistics import median
 
 from benchmark.results import Result
+from core.verdict.comparability import known_gpu
 from core.verdict.draws import Draws
 from core.verdict.legs import Block, Leg, labels
 from core.verdict.model import FEWEST_BLOCKS
 
 Reader = Callable[[Result], object]
+Called = tuple[str, str]
+"""What both legs are called."""
 
 _MEMORY_TOLERANCE = 0.05
 _CLOCK_TOLERANCE = 0.02
@@ -53,19 +58,20 @@ def cautions(
         *_soft(first, second),
         *_mitigations(first, second),
         *_memory(first, second),
-        *_machine(first, second),
+        *_machine(first, second, called),
         *_order([draws for _, draws in measured], called),
-        *_boots(first, second, [draws for _, draws in measured]),
-        *_left_over(measured),
+        *_boots(first, second, [draws for _, draws in measured], called),
+        *_alone(measured),
         *_blocks(first, called[0]),
         *_blocks(second, called[1]),
         *_clocks(first, second),
+        *_probes(first, second, called),
         *([] if is_noise else _labels(first, second)),
         *_dataset(first),
     ]
 
 
-def _incomplete(first: Leg, second: Leg, called: tuple[str, str]) -> list[str]:
+def _incomplete(first: Leg, second: Leg, called: Called) -> list[str]:
     found = []
     for label, leg in zip(called, (first, second), strict=True):
         runs = [result.run_id for result in leg.results if not result.complete]
@@ -117,36 +123,54 @@ def _memory(first: Leg, second: Leg) -> list[str]:
     return [f"The memory is not the same: {one / 2**30:.1f} and {other / 2**30:.1f} GiB."]
 
 
-def _machine(first: Leg, second: Leg) -> list[str]:
-    """A GPU has a UUID that shows that it is one machine; a CPU has nothing of the kind."""
+def _machine(first: Leg, second: Leg, called: Called) -> list[str]:
+    """A GPU has a UUID that shows that it is one machine, and so has one boot of a kernel; a CPU
+    has nothing of the kind.
+    """
+    results = (*first.results, *second.results)
+    boots = {result.environment.boot_id for result in results}
+    if all(known_gpu(result) for result in results) or (len(boots) == 1 and None not in boots):
+        return []
     hosts = [
-        dict.fromkeys(result.environment.hostname for result in leg.results)
+        ", ".join(dict.fromkeys(_shown(result.environment.hostname) for result in leg.results))
         for leg in (first, second)
     ]
-    if first.results[0].device == "cuda" or hosts[0].keys() == hosts[1].keys():
-        return []
-    names = [", ".join(map(_shown, each)) for each in hosts]
-    return [
-        f"Whether both legs ran on one machine is not proved: host names {names[0]}; {names[1]}. "
+    found = [
+        f"Whether both legs ran on one machine is not proved: host names {hosts[0]}; {hosts[1]}. "
         "What differs between two machines cannot be told from what the layer costs."
     ]
+    if _alive_at_once(results):
+        found.append(
+            f"Runs of {called[0]} and {called[1]} alternate, each in a boot of its own, so two "
+            "kernels were alive at once: guests of one machine, or two machines."
+        )
+    return found
 
 
-def _order(measured: Sequence[Draws], called: tuple[str, str]) -> list[str]:
+def _alive_at_once(results: Sequence[Result]) -> bool:
+    """Whether a run of one boot lies between two of another boot."""
+    spans: dict[str, tuple[datetime, datetime]] = {}
+    for result in results:
+        boot = result.environment.boot_id
+        if boot is not None:
+            known = spans.get(boot, (result.started_at, result.started_at))
+            spans[boot] = min(known[0], result.started_at), max(known[1], result.timestamp)
+    ordered = sorted(spans.values())
+    return any(later[0] < earlier[1] for earlier, later in pairwise(ordered))
+
+
+def _order(measured: Sequence[Draws], called: Called) -> list[str]:
     if not measured:
         return []
     if any(not draws.paired for draws in measured):
-        apart = [
-            draws
-            for draws in measured
-            if draws.first and draws.second and (_before(draws) or _before(_swapped(draws)))
-        ]
-        if apart:
+        if any(map(apart, measured)):
             return [
                 "The legs were measured one after the other: what drifts with time (heat, other "
                 "tenants) cannot be told from what the layer costs. Interleaved blocks can."
             ]
-        return ["The legs' blocks do not alternate, so they are compared without pairs."]
+        return [
+            "The legs' blocks do not alternate close in time, so they are compared without pairs."
+        ]
     if all(draws.one_order and len(draws.first) >= FEWEST_BLOCKS for draws in measured):
         ahead = called[measured[0].first[0].started_at > measured[0].second[0].started_at]
         return [
@@ -156,39 +180,49 @@ def _order(measured: Sequence[Draws], called: tuple[str, str]) -> list[str]:
     return []
 
 
-def _before(draws: Draws) -> bool:
-    """Whether the first leg's blocks had all started before the second's."""
-    return max(unit.started_at for unit in draws.first) < min(
-        unit.started_at for unit in draws.second
-    )
+def apart(draws: Draws) -> bool:
+    """Whether one leg's units had all started before the other's first."""
+    if not draws.first or not draws.second:
+        return False
+    times = [[unit.started_at for unit in units] for units in (draws.first, draws.second)]
+    return max(times[0]) < min(times[1]) or max(times[1]) < min(times[0])
 
 
-def _swapped(draws: Draws) -> Draws:
-    return Draws(draws.unit, draws.paired, draws.second, draws.first)
-
-
-def _boots(first: Leg, second: Leg, measured: Sequence[Draws]) -> list[str]:
-    boots = [
-        {result.environment.boot_id for result in leg.results if result.environment.boot_id}
-        for leg in (first, second)
-    ]
-    if boots[0] == boots[1] or any(draws.unit == "boot" for draws in measured):
+def _boots(first: Leg, second: Leg, measured: Sequence[Draws], called: Called) -> list[str]:
+    if any(draws.unit == "boot" for draws in measured):
         return []
+    known = boots_of(first), boots_of(second)
+    unknown = [label for label, boots in zip(called, known, strict=True) if boots is None]
+    if unknown:
+        return [
+            f"The boots that {' and '.join(unknown)} ran in are not known: what changes from boot "
+            "to boot may be in the difference, and is not in the interval."
+        ]
+    if known[0] == known[1]:
+        return []
+    counts = [len(boots or ()) for boots in known]
     return [
-        f"The legs ran in different boots, {len(boots[0])} and {len(boots[1])} of them: what "
-        f"changes from boot to boot is not in the interval (it is from {FEWEST_BLOCKS} boots of "
-        "each leg on)."
+        f"The legs ran in different boots, {counts[0]} and {counts[1]} of them: what changes from "
+        f"boot to boot is not in the interval (it is from {FEWEST_BLOCKS} boots of each leg on)."
     ]
 
 
-def _left_over(measured: Sequence[tuple[str, Draws]]) -> list[str]:
-    found = [(name, draws.left_over) for name, draws in measured if draws.left_over is not None]
+def boots_of(leg: Leg) -> set[str] | None:
+    """Return the boots of a kernel that a leg was measured in; None: not known of all its runs."""
+    boots = {result.environment.boot_id for result in leg.results}
+    known = {boot for boot in boots if boot}
+    return known if len(known) == len(boots) else None
+
+
+def _alone(measured: Sequence[tuple[str, Draws]]) -> list[str]:
+    found = [f"{unit.label} of {name}" for name, draws in measured for unit in draws.alone]
     if not found:
         return []
-    name, unit = found[0]
-    more = f", and of {len(found) - 1} more measurement(s)" if len(found) > 1 else ""
-    label = unit.label if unit is not None else ""
-    return [f"The last block has no partner and is not compared: {label} of {name}{more}."]
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    return [
+        "A block that has no partner of the other leg close to it in time is not compared: "
+        f"{found[0]}{more}."
+    ]
 
 
 def _blocks(leg: Leg, label: str) -> list[str]:
@@ -219,13 +253,29 @@ def _stolen(block: Block) -> bool:
 
 def _clocks(first: Leg, second: Leg) -> list[str]:
     """NVML has no question for clocks locked with ``nvidia-smi -lgc``: they show under load."""
-    clocks = [_clock(leg) for leg in (first, second)]
-    one, other = clocks
+    one, other = _clock(first), _clock(second)
     if one is None or other is None or abs(one - other) <= _CLOCK_TOLERANCE * max(one, other):
         return []
     return [
         f"The GPU's SM clock under load was not the same: {one:,.0f} and {other:,.0f} MHz, so it "
         "may have been locked or limited differently."
+    ]
+
+
+def faster_clock(first: Leg, second: Leg, *, either: bool) -> list[str]:
+    """Return a sentence where the second leg's GPU ran faster, which hides what a layer costs.
+    ``either``: neither leg's may.
+    """
+    one, other = _clock(first), _clock(second)
+    if one is None or other is None:
+        return []
+    faster = max(one, other) / min(one, other) if either else other / one
+    if faster <= 1 + _CLOCK_TOLERANCE:
+        return []
+    called = labels(first, second)
+    return [
+        f"The GPU's SM clock under load was {one:,.0f} MHz in {called[0]} and {other:,.0f} MHz in "
+        f"{called[1]}: what the faster one gained is part of the difference."
     ]
 
 
@@ -236,7 +286,21 @@ def _clock(leg: Leg) -> float | None:
         for entry in result.benchmarks
         if entry.telemetry is not None and entry.telemetry.sm_clock_mhz is not None
     ]
-    return median(found) if found else None
+    known = median(found) if found else None
+    return known or None
+
+
+def _probes(first: Leg, second: Leg, called: Called) -> list[str]:
+    probed = [
+        any(result.probes or result.plan.probes for result in leg.results)
+        for leg in (first, second)
+    ]
+    if probed[0] == probed[1]:
+        return []
+    return [
+        f"Probes ran in {called[probed[1]]} alone: nothing tells where an overhead comes from, and "
+        "its blocks had more before them than the other leg's."
+    ]
 
 
 def _labels(first: Leg, second: Leg) -> list[str]:

@@ -14,31 +14,38 @@ from typing import Any
 
 from benchmark.plan import Plan, Scenario
 from benchmark.results import Result
+from core.verdict.descriptions import path_text
 from core.verdict.keys import SETUP_KEYS, HardKey
 from core.verdict.legs import Block, Leg, labels
 from core.verdict.model import Question, Refusal
+from core.verdict.plans import RESOLVED, deciding
 
 # LoadGen and the journal keep a rate as the same binary number; a file written by hand may not.
 _SAME_RATE = 1e-9
-# Of the plan: what decides nothing of one block, and what a key of its own compares as it was
-# resolved beside the device.
-_WORDS = ("profile", "description", "repeats", "probes")
-_RESOLVED = (
-    *("device", "precision", "memory_format", "execution", "allocator", "threads", "weights"),
-)
+# Of the keys that are no GPU's the others are there wherever they are set at all.
+_PROCESSOR = "cpu"
 _MOST_SHOWN = 3
+_NOWHERE = "on one machine, where they disturb each other, or on two machines"
 _LONGEST_SHOWN = 160
 
 
 def refusals(first: Leg, second: Leg, question: Question) -> list[Refusal]:
     """Return every reason not to compare that lies in what was measured, the gravest first."""
-    called = labels(first, second)
     found = []
     if question is Question.OVERHEAD:
         found += _roles(first, second)
     found += _same_run(first, second)
     found += _overlap(first, second)
-    found += setup_refusals(first, second)
+    found += conduct_refusals(first, second)
+    return found
+
+
+def conduct_refusals(first: Leg, second: Leg) -> list[Refusal]:
+    """Return what of device, software, configuration, plan, paths and load is not the same."""
+    called = labels(first, second)
+    found = [
+        refusal for key in _keys(first, second) for refusal in _setup(key, first, second, called)
+    ]
     found += _plan(first, second, called)
     for name in dict.fromkeys((*first.measurements(), *second.measurements())):
         blocks = first.blocks(name), second.blocks(name)
@@ -47,20 +54,13 @@ def refusals(first: Leg, second: Leg, question: Question) -> list[Refusal]:
     return found
 
 
-def setup_refusals(first: Leg, second: Leg) -> list[Refusal]:
-    """Return the hard keys of device, software and configuration that are not the same."""
-    called = labels(first, second)
-    return [
-        refusal for key in _keys(first, second) for refusal in _setup(key, first, second, called)
-    ]
-
-
 def unchecked(first: Leg, second: Leg) -> list[str]:
-    """Return a warning that names the GPU's hard keys which neither leg knows."""
+    """Return a warning that names the processors' hard keys which neither leg knows."""
     unknown = [
         key.what
         for key in _keys(first, second)
-        if key.gpu_only and {*_values(key, first), *_values(key, second)} == {None}
+        if (key.gpu_only or key.name == _PROCESSOR)
+        and {*_values(key, first), *_values(key, second)} == {None}
     ]
     if not unknown:
         return []
@@ -127,7 +127,7 @@ def _roles(first: Leg, second: Leg) -> list[Refusal]:
         if len(set(runs)) > 1:
             sentence = f"Runs of different legs are given as one: {', '.join(dict.fromkeys(runs))}."
             found.append(Refusal("leg", sentence, first.name, second.name))
-    if second.name == "baseline" != first.name:
+    if second.name.startswith("baseline") and not first.name.startswith("baseline"):
         found.append(
             Refusal(
                 "order",
@@ -176,26 +176,34 @@ def _first_of(names: Sequence[str]) -> str:
 
 
 def _overlap(first: Leg, second: Leg) -> list[Refusal]:
-    """Two runs at once on one device disturb each other, whichever legs they belong to."""
+    """Two runs at once on one device disturb each other, whichever legs they belong to. Where
+    nothing tells devices apart they are one, or those of two machines: neither can be compared.
+    """
     busy: dict[str, list[tuple[datetime, datetime, str, str]]] = {}
     for result in (*first.results, *second.results):
-        place = result.environment.boot_id
-        if result.device == "cuda":
-            place = (result.gpu.mig_uuid or result.gpu.uuid) if result.gpu is not None else None
-        for entry in result.benchmarks if place is not None else ():
+        place = known_gpu(result) or result.device
+        for entry in result.benchmarks:
             # The timed part lies inside the process's life, so the process lived at least as long.
             end = entry.started_at + timedelta(seconds=min(entry.duration_s or 0.0, 86_400.0))
             what = f"{entry.name} block {entry.block} of {result.run_id}"
-            busy.setdefault(str(place), []).append((entry.started_at, end, result.run_id, what))
-    for spans in busy.values():
+            busy.setdefault(place, []).append((entry.started_at, end, result.run_id, what))
+    for place, spans in busy.items():
         _, latest_end, holder, held = min(spans)
         for start, end, run, what in sorted(spans):
             if run != holder and start < latest_end:
-                sentence = f"{held} and {what} were measured at the same time on the same device."
+                where = _NOWHERE if place in ("cpu", "cuda") else "on the same device"
+                sentence = f"{held} and {what} were measured at the same time {where}."
                 return [Refusal("overlap", sentence, held, what)]
             if end >= latest_end:
                 latest_end, holder, held = end, run, what
     return []
+
+
+def known_gpu(result: Result) -> str | None:
+    """Return what tells the GPU of a result from every other; None: nothing, or it has none."""
+    if result.device != "cuda" or result.gpu is None:
+        return None
+    return result.gpu.mig_uuid or result.gpu.uuid
 
 
 def _plan(first: Leg, second: Leg, called: tuple[str, str]) -> list[Refusal]:
@@ -221,22 +229,12 @@ def _plan_refusal(where: str, parts: Sequence[tuple[str, str, str]]) -> Refusal:
 
 def _differing(first: Plan, second: Plan) -> list[tuple[str, str, str]]:
     """Return the fields that differ, with both values."""
-    one, other = dict(_flat(_decisive(first))), dict(_flat(_decisive(second)))
+    one, other = (dict(_flat(deciding(plan, without=RESOLVED))) for plan in (first, second))
     return [
         (name, _shown(one.get(name)), _shown(other.get(name)))
         for name in dict.fromkeys((*one, *other))
         if one.get(name) != other.get(name)
     ]
-
-
-def _decisive(plan: Plan) -> dict[str, Any]:
-    """Return what of a plan decides a block."""
-    fields = plan.model_dump(mode="json")
-    for name in (*_WORDS, *_RESOLVED):
-        fields.pop(name, None)
-    # The second leg takes over the first one's rates; those that were used are a key of their own.
-    del fields["server"]["arrival_rates"]
-    return fields
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
@@ -268,8 +266,7 @@ def _paths(name: str, first: Sequence[Block], second: Sequence[Block]) -> list[R
 
 
 def _path(block: Block) -> str:
-    entry = block.measurement
-    return str(entry.execution) if entry.host_to_device else f"{entry.execution}, resident"
+    return path_text(block.measurement)
 
 
 def _engine(block: Block) -> str:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from benchmark.errors import InputError
 from benchmark.probes import ProbeResult
 from benchmark.results import NOTICE, Result
 from core.verdict import attested, comparability, reasons
 from core.verdict.attested import Layers
-from core.verdict.cautions import cautions
+from core.verdict.cautions import cautions, faster_clock
+from core.verdict.conditions import conditions as conditions_of
+from core.verdict.draws import Unit
 from core.verdict.keys import KEYS
-from core.verdict.legs import Block, Leg, Source, labels
+from core.verdict.left_out import against_voids, void_warnings
+from core.verdict.legs import Leg, Source, labels
 from core.verdict.measurements import (
     Measured,
     Terms,
@@ -22,7 +25,7 @@ from core.verdict.measurements import (
     shortages,
     together,
 )
-from core.verdict.mechanism import causes, mechanisms
+from core.verdict.mechanism import Probed, causes, mechanisms, unlike
 from core.verdict.model import (
     TARGET_OVERHEAD,
     Comparison,
@@ -30,7 +33,6 @@ from core.verdict.model import (
     LegSummary,
     Look,
     MeasurementComparison,
-    Mechanism,
     NoiseFloor,
     Question,
     Refusal,
@@ -113,13 +115,23 @@ class _Asked:
         compared = tuple(
             compare_measurement(each, called, terms, estimating=not refused) for each in found
         )
-        noise = None if refused else self._noise(found, compared)
+        noise, heard = (None, ()) if refused else self._noise(found, compared)
+        barred = reasons.bars(refusals, noise, self._circumstances())
+        if barred:
+            compared = tuple(map(_without_further, compared))
         summaries = (
             summary(self.first, layers[0], called[0]),
             summary(self.second, layers[1], called[1]),
         )
-        verdict, reason = self._verdict(compared, refusals, noise, terms)
-        probed = () if refused else self._mechanisms(found)
+        conditions = () if refused else conditions_of(self.first, self.second, found, called)
+        figures = _figures(compared, terms)
+        caps = reasons.caps(figures, barred, noise, compared)
+        if figures is Verdict.WITHIN:
+            caps += against_voids(found, compared, called, terms)
+        verdict, reason = self._verdict(figures, compared, refusals, caps, conditions)
+        probed = Probed() if refused else self._probed(found)
+        dearer = mechanisms(probed)
+        is_open = verdict is Verdict.INCONCLUSIVE
         return Comparison(
             question=self.request.question,
             target_percent=100 * self.request.target,
@@ -127,15 +139,20 @@ class _Asked:
             second=summaries[1],
             verdict=verdict,
             reason=reason,
+            conditions=conditions,
             refusals=refusals,
-            warnings=self._warnings(found, layers, called),
+            warnings=(*self._warnings(found, layers, called), *heard),
             measurements=compared,
             noise=noise,
             look=self._look(),
-            mechanisms=probed,
-            causes=causes(probed, compared, self.first.results[0].configuration.precision),
-            further=_further(verdict, compared, found, summaries),
+            mechanisms=dearer,
+            causes=(
+                *causes(dearer, compared, self.first.results[0].configuration.precision),
+                *unlike(probed),
+            ),
+            further=_further(compared, found, summaries) if is_open else None,
             notice=NOTICE,
+            barred=tuple(barred),
         )
 
     def _terms(self) -> Terms:
@@ -171,6 +188,7 @@ class _Asked:
         return (
             *attested.warnings(layers, called, question),
             *comparability.unchecked(self.first, self.second),
+            *void_warnings(found, called),
             *cautions(
                 self.first,
                 self.second,
@@ -182,11 +200,12 @@ class _Asked:
 
     def _noise(
         self, found: Sequence[Measured], compared: Sequence[MeasurementComparison]
-    ) -> NoiseFloor | None:
+    ) -> tuple[NoiseFloor | None, tuple[str, ...]]:
+        """Return the noise floor, and what a reader of A/A must know."""
         if self.request.noise is None:
             # A/A is itself the answer to how much noise there is.
             asked = self.request.question is Question.OVERHEAD
-            return halves(self.first, found, self.request.target) if asked else None
+            return halves(self.first, found, self.request.target) if asked else None, ()
         legs = Leg.of(self.request.noise[0]), Leg.of(self.request.noise[1])
         question = Request(
             target=self.request.target,
@@ -195,32 +214,37 @@ class _Asked:
         )
         calibration = _Asked(*legs, question).answer()
         wanted = [(name, str(end.metric)) for name, end, _ in reasons.gating(compared)]
-        return measured_floor(calibration, legs, self.first, wanted)
+        heard = tuple(f"A/A: {warning}" for warning in calibration.warnings)
+        return measured_floor(calibration, legs, self.first, wanted), heard
+
+    def _circumstances(self) -> list[str]:
+        is_noise = self.request.question is Question.NOISE
+        return faster_clock(self.first, self.second, either=is_noise)
 
     def _verdict(
         self,
+        figures: Verdict,
         compared: Sequence[MeasurementComparison],
         refusals: Sequence[Refusal],
-        noise: NoiseFloor | None,
-        terms: Terms,
+        caps: Sequence[str],
+        conditions: Sequence[str],
     ) -> tuple[Verdict, str]:
         if any(not refusal.allowed for refusal in refusals):
             return Verdict.REFUSED, reasons.refused_reason(refusals)
-        estimated = [end for each in compared for end in each.endpoints if end.estimate is not None]
-        figures = together(estimated, terms)
-        caps = reasons.caps(figures, refusals, noise, compared)
-        verdict = Verdict.INCONCLUSIVE if caps else figures
-        said = reasons.reason(figures, compared, caps, 100 * terms.target, self.request.question)
-        return verdict, said
+        target, question = 100 * self.request.target, self.request.question
+        said = reasons.reason(figures, compared, caps, target, question, conditions)
+        return Verdict.INCONCLUSIVE if caps else figures, said
 
-    def _mechanisms(self, found: Sequence[Measured]) -> tuple[Mechanism, ...]:
-        paired = next((each for each in found if each.draws.paired), None)
-        if paired is None or paired.draws.unit == "boot":
-            sides = [_probed(leg.results) for leg in (self.first, self.second)]
-            return mechanisms(sides[0], sides[1], is_paired=False)
-        units = paired.draws.first, paired.draws.second
-        sides = [[_probes(unit.blocks[0]) for unit in leg] for leg in units]
-        return mechanisms(sides[0], sides[1], is_paired=True)
+    def _probed(self, found: Sequence[Measured]) -> Probed:
+        drawn = [each.draws for each in found]
+        draws = next((each for each in drawn if each.paired), None) or next(
+            (each for each in drawn if each.unit == "boot"), None
+        )
+        if draws is None:
+            legs = [_blocks_of_probes(leg.results) for leg in (self.first, self.second)]
+            return Probed(legs[0], legs[1])
+        units = [_units_of_probes(leg) for leg in (draws.first, draws.second)]
+        return Probed(units[0], units[1], draws.paired)
 
 
 def _raw_refusal(finding: RawFinding) -> Refusal:
@@ -230,22 +254,39 @@ def _raw_refusal(finding: RawFinding) -> Refusal:
     )
 
 
-def _probes(block: Block) -> list[ProbeResult]:
-    """Return what the probes found before a block."""
-    return [probe for probe in block.result.probes if probe.block == block.measurement.block]
-
-
-def _probed(results: Sequence[Result]) -> list[list[ProbeResult]]:
-    """Return what the probes found, by block, in time order."""
+def _units_of_probes(units: Sequence[Unit]) -> list[list[list[ProbeResult]]]:
+    """Return what the probes found before each block of each unit."""
     return [
-        [probe for probe in result.probes if probe.block == number]
+        [
+            [probe for probe in block.result.probes if probe.block == block.measurement.block]
+            for block in unit.blocks
+        ]
+        for unit in units
+    ]
+
+
+def _blocks_of_probes(results: Sequence[Result]) -> list[list[list[ProbeResult]]]:
+    """Return what the probes found, each block a unit of its own, in time order."""
+    return [
+        [[probe for probe in result.probes if probe.block == number]]
         for result in results
         for number in dict.fromkeys(probe.block for probe in result.probes)
     ]
 
 
+def _figures(compared: Sequence[MeasurementComparison], terms: Terms) -> Verdict:
+    """Return what the figures alone say."""
+    ends = [end for each in compared for end in each.endpoints if end.estimate is not None]
+    return together(ends, terms)
+
+
+def _without_further(each: MeasurementComparison) -> MeasurementComparison:
+    """Return a measurement without what would settle it, where nothing would."""
+    ends = (replace(end, further_blocks=None) for end in each.endpoints)
+    return replace(each, endpoints=tuple(ends))
+
+
 def _further(
-    verdict: Verdict,
     compared: Sequence[MeasurementComparison],
     found: Sequence[Measured],
     summaries: tuple[LegSummary, LegSummary],
@@ -253,20 +294,20 @@ def _further(
     """Return what would settle every gating figure that is open; None: nothing is, or no number of
     blocks would.
     """
-    if verdict is not Verdict.INCONCLUSIVE:
-        return None
-    needed: list[int] = []
+    needed: list[tuple[int, int, Literal["block", "boot"]]] = []
     for each, blocks in zip(compared, found, strict=True):
         for end in each.endpoints:
             if not end.gating or end.verdict is not Verdict.INCONCLUSIVE:
                 continue
             if end.further_blocks is None:
                 return None
-            needed.append(end.further_blocks * _blocks_per_unit(blocks))
+            units = end.further_blocks
+            needed.append((units * _blocks_per_unit(blocks), units, each.unit))
     if not needed:
         return None
-    seconds = max(needed) * sum(each.seconds_per_block for each in summaries)
-    return Further(max(needed), seconds)
+    most, units, unit = max(needed)
+    seconds = most * sum(each.seconds_per_block for each in summaries)
+    return Further(most, seconds, unit, units if unit == "boot" else 0)
 
 
 def _blocks_per_unit(each: Measured) -> int:

@@ -9,6 +9,10 @@ without any correction (Berger 1982, Technometrics 24). "Exceeds" needs one, and
 found above by chance, so it is Simes' (1986, Biometrika 73) test of "none exceeds": valid for
 endpoints that rise and fall together, as throughput and latencies do (Sarkar 1998, Annals of
 Statistics 26).
+
+Of equal legs (A/A) neither is the one that may be worse, so both directions are asked alike, on the
+scale of logarithms: within the target is equivalence, both one-sided tests at 5 % (Schuirmann); to
+be surely further apart than the target, in either direction, each has half of the 5 %.
 """
 
 from __future__ import annotations
@@ -58,15 +62,18 @@ def estimate(
     is_paired: bool,
     target: float,
     alpha: float = ALPHA,
+    both_ways: bool = False,
 ) -> Estimate:
     """Return how far two legs are apart in ``metric``, one positive figure a unit and leg.
 
-    ``alpha`` is the one-sided level of this look. Raises ValueError for figures that have no ratio
-    (:func:`core.verdict.statistics.paired`).
+    ``alpha`` is the one-sided level of this look; ``both_ways``: the legs are equal, so a second
+    one that is better is as wrong as one that is worse. Raises ValueError for figures that have no
+    ratio (:func:`core.verdict.statistics.paired`).
     """
     found = paired(first, second) if is_paired else welch(first, second)
     resampled = paired_interval(first, second) if is_paired else welch_interval(first, second)
-    within, exceeds = p_values(metric, found.moments(), target)
+    asked = apart_p_values(found.moments(), target) if both_ways else None
+    within, exceeds = asked or p_values(metric, found.moments(), target)
     shown, deciding = found.interval(), found.interval(alpha)
     ratio = math.exp(found.mean)
     return Estimate(
@@ -93,6 +100,20 @@ def p_values(metric: Metric, moments: Moments, target: float) -> tuple[Array, Ar
     margin = log_margin(metric, target)
     below, above = probability_below(moments, margin), probability_above(moments, margin)
     return (above, below) if metric.percentile is None else (below, above)
+
+
+def apart_p_values(moments: Moments, target: float) -> tuple[Array, Array]:
+    """Return p-values for "less than ``target`` apart" and for "further", of the moments' shape.
+
+    Apart by the target: the greater is ``1 + target`` times the smaller. Swapping the legs changes
+    nothing.
+    """
+    import numpy
+
+    margin = math.log1p(target)
+    nearer = probability_below(moments, margin), probability_above(moments, -margin)
+    further = probability_above(moments, margin), probability_below(moments, -margin)
+    return numpy.maximum(*nearer), numpy.minimum(1.0, 2 * numpy.minimum(*further))
 
 
 def percent(metric: Metric, logs: Span) -> Span:

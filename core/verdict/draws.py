@@ -5,20 +5,27 @@ boot (memory layout, placement of interrupts, the device's own start) is shared 
 boot, so they are no independent draws of it: then the boot is the unit, and its figure the
 geometric mean of its blocks (Kalibera and Jones 2013, Rigorous benchmarking in reasonable time).
 
-Whether units are paired is read from the times at which they were measured, never from a label: in
-the order of time, places 2k and 2k+1 hold one of each leg.
+Whether units are paired is read from the times at which they were measured, never from a label:
+partners are neighbours in time, one of each leg, and at most CLOSE apart. Of all ways to couple
+neighbours, the one with the most pairs is taken, and of those the one whose partners are closest. A
+unit whose partner was lost stays alone; where more than MOST_ALONE of all do, nothing is paired.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from statistics import geometric_mean
 from typing import Literal
 
 from core.verdict.legs import Block
 from core.verdict.model import FEWEST_BLOCKS, Metric
+
+CLOSE = timedelta(hours=6)
+"""A run of one block takes up to an hour or two; what is further apart met another time of day."""
+MOST_ALONE = 0.2
+"""Greatest share of units without a partner; as great as that of void blocks may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +63,8 @@ class Draws:
     first: tuple[Unit, ...]
     """In time order; where paired, partners stand at the same place of both legs."""
     second: tuple[Unit, ...]
-    left_over: Unit | None = None
-    """Of paired legs the last one, whose partner was never measured."""
+    alone: tuple[Unit, ...] = ()
+    """Of paired legs those that have no partner, in time order; they are in neither."""
 
     def usable(self) -> tuple[int, int]:
         """Return how many units of each leg can be used; of paired ones the good pairs, twice."""
@@ -98,8 +105,7 @@ def draws(first: Sequence[Block], second: Sequence[Block]) -> Draws:
     unit: Literal["block", "boot"] = "boot" if boots else "block"
     if partners is None:
         return Draws(unit, False, tuple(units[0]), tuple(units[1]))
-    paired_first, paired_second, left_over = partners
-    return Draws(unit, True, tuple(paired_first), tuple(paired_second), left_over)
+    return Draws(unit, True, *partners)
 
 
 def _boots(blocks: Sequence[Block]) -> int:
@@ -121,21 +127,49 @@ def _by_boot(blocks: Sequence[Block]) -> list[Unit]:
 
 def _partners(
     first: Sequence[Unit], second: Sequence[Unit]
-) -> tuple[list[Unit], list[Unit], Unit | None] | None:
-    """Return partners at the same places, and the last one where it has none; None: not paired."""
+) -> tuple[tuple[Unit, ...], tuple[Unit, ...], tuple[Unit, ...]] | None:
+    """Return partners at the same places, and the units that have none; None: not paired."""
     order = sorted(
-        [(unit.started_at, 0, unit) for unit in first]
-        + [(unit.started_at, 1, unit) for unit in second],
+        [
+            (unit.started_at, leg, unit)
+            for leg, units in enumerate((first, second))
+            for unit in units
+        ],
         key=lambda each: each[:2],
     )
+    coupled = _coupled([(leg, unit) for _, leg, unit in order])
     ones: list[Unit] = []
     others: list[Unit] = []
-    for place in range(0, len(order) - 1, 2):
-        pair = order[place : place + 2]
-        if pair[0][1] == pair[1][1]:
-            return None
-        (_, leg, unit), (_, _, partner) = pair
-        ones.append(partner if leg else unit)
-        others.append(unit if leg else partner)
-    left_over = order[-1][2] if len(order) % 2 else None
-    return (ones, others, left_over) if ones else None
+    alone: list[Unit] = []
+    place = 0
+    while place < len(order):
+        _, leg, unit = order[place]
+        if coupled[place]:
+            _, _, partner = order[place + 1]
+            ones.append(partner if leg else unit)
+            others.append(unit if leg else partner)
+        else:
+            alone.append(unit)
+        place += 1 + coupled[place]
+    if not ones or len(alone) > MOST_ALONE * len(order):
+        return None
+    return tuple(ones), tuple(others), tuple(alone)
+
+
+def _coupled(order: Sequence[tuple[int, Unit]]) -> list[bool]:
+    """Return for each place whether it is better coupled with the next than left alone, where no
+    place before it is coupled with it. ``order``: the leg of each unit, in time order.
+    """
+    coupled = [False] * len(order)
+    # Of all units from a place on: how many pairs, and minus the time between their partners.
+    best = [(0, timedelta(0))] * (len(order) + 1)
+    for place in reversed(range(len(order) - 1)):
+        best[place] = best[place + 1]
+        (leg, unit), (other_leg, other) = order[place : place + 2]
+        apart = max(other.started_at - unit.blocks[-1].started_at, timedelta(0))
+        if leg != other_leg and apart <= CLOSE:
+            pairs, closeness = best[place + 2]
+            # Among equals the earlier are coupled: a series that goes on lacks its last partner.
+            coupled[place] = (pairs + 1, closeness - apart) >= best[place]
+            best[place] = max(best[place], (pairs + 1, closeness - apart))
+    return coupled

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
-from benchmark.percentiles import queries_needed
-from benchmark.plan import Plan
 from benchmark.results import MeasurementResult, Result
+from core.verdict.descriptions import configuration_text, path_text
+from core.verdict.gating import advisory
 from core.verdict.legs import Leg, Source
 from core.verdict.levels import (
     FEWEST_BEFORE,
@@ -29,8 +29,8 @@ from core.verdict.levels import (
     mean_interval,
     prediction_interval,
 )
-from core.verdict.measurements import TAIL_QUERIES
 from core.verdict.model import METRICS, Metric, MetricName, Span, Unit
+from core.verdict.plans import deciding
 from core.verdict.surroundings import Difference, differences, what_differs
 
 
@@ -148,25 +148,12 @@ class History:
         )
 
 
-def plan_key(plan: Plan) -> dict[str, Any]:
-    """Return what makes a plan the same plan: what it is called, how often it is repeated and the
-    arrival rates that it took from another run do not.
-    """
-    document: dict[str, Any] = plan.model_dump(mode="json")
-    for name in ("profile", "description", "repeats", "probes"):
-        document.pop(name, None)
-    document["server"] = {
-        name: value for name, value in document["server"].items() if name != "arrival_rates"
-    }
-    return document
-
-
 def is_same_plan(one: StoredRun, other: StoredRun) -> bool:
     """Whether two runs are of the same plan, leg and target."""
     return (
         one.result.leg == other.result.leg
         and one.target == other.target
-        and plan_key(one.result.plan) == plan_key(other.result.plan)
+        and deciding(one.result.plan) == deciding(other.result.plan)
     )
 
 
@@ -188,15 +175,11 @@ def history_of(anchor: StoredRun, candidates: Sequence[StoredRun]) -> History:
     ]
     rows = [[] if draft.advisory else draft.row for draft in drafts]
     changes = level_changes(rows)
-    configuration = anchor.result.configuration
     return History(
         leg=anchor.result.leg,
         target=anchor.target,
         device=anchor.result.gpu_info.name,
-        configuration=(
-            f"{configuration.precision}, {configuration.memory_format}, "
-            f"{configuration.execution}, {anchor.result.weights.origin} weights"
-        ),
+        configuration=configuration_text(anchor.result),
         profiles=tuple(dict.fromkeys(result.plan.profile for result in results)),
         runs=_past_runs(runs),
         series=tuple(_series(draft, found) for draft, found in zip(drafts, changes, strict=True)),
@@ -244,23 +227,23 @@ class _Draft:
 
 def _draft(runs: Sequence[Leg], name: str, metric: Metric) -> _Draft | None:
     """Return a measurement's metric over the runs; None where no good block has it."""
-    entries: list[MeasurementResult] = []
+    entries: list[list[MeasurementResult]] = []
     figures, logarithms = [], []
     for number, run in enumerate(runs):
         values = []
+        entries.append([])
         for block in run.blocks(name):
             value = block.value(metric)
             if block.good and value is not None:
                 values.append(math.log(value))
-                entries.append(block.measurement)
+                entries[-1].append(block.measurement)
         if values:
             figures.append(_run_figure(number, values))
             logarithms.append(tuple(values))
     if not figures:
         return None
-    return _Draft(
-        entries[-1], metric, _advisory(entries, metric), tuple(figures), tuple(logarithms)
-    )
+    newest = next(group[-1] for group in reversed(entries) if group)
+    return _Draft(newest, metric, advisory(metric, entries), tuple(figures), tuple(logarithms))
 
 
 def _run_figure(run: int, logarithms: Sequence[float]) -> RunFigure:
@@ -277,12 +260,11 @@ def _series(draft: _Draft, changes: Sequence[LevelChange]) -> Series:
     bounds = [0, *(change.place for change in changes), len(row)]
     levels = [] if draft.advisory else [row[start:stop] for start, stop in pairwise(bounds)]
     noise, block_noise = deviation(levels), deviation(draft.blocks)
-    path = [str(entry.execution)] + ([] if entry.host_to_device else ["resident"])
     return Series(
         measurement=entry.name,
         scenario=str(entry.scenario),
         batch_size=entry.batch_size,
-        path=", ".join(path),
+        path=path_text(entry),
         latency_of=entry.latency.of if entry.latency else "query",
         metric=draft.metric.name,
         unit=draft.metric.unit,
@@ -310,18 +292,6 @@ def _change(draft: _Draft, change: LevelChange) -> Change:
         runs_before=change.before,
         runs_after=change.after,
     )
-
-
-def _advisory(entries: Sequence[MeasurementResult], metric: Metric) -> str:
-    """Return why a metric is only shown: the rule by which it would not gate a comparison."""
-    if metric.percentile is None:
-        return ""
-    fewest = min(entry.latency.count for entry in entries if entry.latency)
-    if fewest < queries_needed(metric.percentile):
-        return "fewer queries than early stopping asks for that percentile"
-    if metric.name == "p99" and fewest < TAIL_QUERIES:
-        return f"a p99 of fewer than {TAIL_QUERIES:,} queries rests on too few of them"
-    return ""
 
 
 def _past_runs(runs: Sequence[Leg]) -> tuple[PastRun, ...]:

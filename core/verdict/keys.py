@@ -118,7 +118,6 @@ SETUP_KEYS: tuple[HardKey, ...] = (
     ),
     HardKey("weights", "The weights' hash", lambda result: result.weights.sha256),
 )
-
 """What one value of a result decides."""
 
 OTHER_KEYS = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from benchmark.plan import Measurement
 from benchmark.results import MeasurementResult, Result
 from core.verdict.model import Metric
 from core.verdict.voids import void_evidence
@@ -105,13 +106,28 @@ class Leg:
 
     def blocks(self, name: str) -> tuple[Block, ...]:
         """Return every block of a measurement, void ones too, in time order."""
-        found = [
-            Block(result, entry, void_evidence(entry, result.device))
-            for result in self.results
-            for entry in result.benchmarks
-            if entry.name == name
-        ]
+        found = []
+        for result in self.results:
+            planned = _planned(result, name)
+            found += [
+                Block(result, entry, void_evidence(entry, result.device, planned))
+                for entry in result.benchmarks
+                if entry.name == name
+            ]
         return tuple(sorted(found, key=lambda block: (block.started_at, block.label)))
+
+    def missing(self, name: str) -> int:
+        """Return how many blocks of a measurement its plans asked for and its results lack."""
+        found = 0
+        for result in self.results:
+            if _planned(result, name) is not None:
+                made = {entry.block for entry in result.benchmarks if entry.name == name}
+                found += len(set(range(1, result.plan.repeats + 1)) - made)
+        return found
+
+
+def _planned(result: Result, name: str) -> Measurement | None:
+    return next((each for each in result.plan.measurements() if each.name == name), None)
 
 
 def _started(source: Source) -> datetime:

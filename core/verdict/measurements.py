@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import geometric_mean, median
 from typing import Literal
 
-from benchmark.percentiles import queries_needed
 from core.verdict.decision import endpoint_verdict, estimate, overall, overhead
+from core.verdict.descriptions import path_text
 from core.verdict.draws import Draws, Unit, draws
+from core.verdict.gating import advisory
 from core.verdict.legs import Block, Leg
 from core.verdict.looks import Looks
 from core.verdict.model import (
@@ -28,9 +29,6 @@ from core.verdict.power import further_blocks
 
 MOST_VOID = 0.2
 """A greater share of void blocks says that something was wrong with the leg, not with a block."""
-TAIL_QUERIES = 10_000
-"""Fewer queries leave p99 to fewer than a hundred of them: it advises (DESIGN.md section 6)."""
-_TAIL = 0.99
 _FEWEST_FOR_A_SPREAD = 2
 
 
@@ -66,6 +64,8 @@ class Measured:
     first: tuple[Block, ...]
     second: tuple[Block, ...]
     draws: Draws
+    missing: tuple[int, int] = (0, 0)
+    """How many blocks of each leg were planned and are not in its results."""
 
     def good(self) -> tuple[list[Block], list[Block]]:
         """Return the blocks of both legs that are used."""
@@ -79,7 +79,10 @@ def measured(first: Leg, second: Leg) -> tuple[Measured, ...]:
     kinds = {**second.measurements(), **first.measurements()}
     names = dict.fromkeys((*first.measurements(), *second.measurements()))
     return tuple(
-        measured_blocks(name, kinds[name], first.blocks(name), second.blocks(name))
+        replace(
+            measured_blocks(name, kinds[name], first.blocks(name), second.blocks(name)),
+            missing=(first.missing(name), second.missing(name)),
+        )
         for name in names
     )
 
@@ -96,19 +99,21 @@ def measured_blocks(
 def shortages(each: Measured, called: tuple[str, str]) -> list[Refusal]:
     """Return why there is too little of a measurement: too many blocks void, or too few good."""
     good = [len(blocks) for blocks in each.good()]
-    shown = (
-        f"{good[0]} of {len(each.first)} good",
-        f"{good[1]} of {len(each.second)} good",
-    )
+    planned = [
+        len(blocks) + missing
+        for blocks, missing in zip((each.first, each.second), each.missing, strict=True)
+    ]
+    shown = (f"{good[0]} of {planned[0]} good", f"{good[1]} of {planned[1]} good")
     found = []
-    for label, count, blocks in zip(called, good, (each.first, each.second), strict=True):
-        void = len(blocks) - count
-        if void > MOST_VOID * len(blocks):
+    for leg, blocks in enumerate((each.first, each.second)):
+        void = planned[leg] - good[leg]
+        if void > MOST_VOID * planned[leg]:
             sentence = (
-                f"{void} of {len(blocks)} blocks of {each.name} are void in {label}, more than a "
-                f"fifth; the first because {_first_reason(blocks)}."
+                f"{void} of {planned[leg]} blocks of {each.name} are void in {called[leg]}, more "
+                f"than a fifth; {_why_void(blocks, each.missing[leg])}."
             )
             found.append(Refusal("void", sentence, *shown))
+    found += [Refusal("blocks", sentence, *shown) for sentence in _lacking(each, called)]
     least = min(each.draws.usable())
     if least < FEWEST_BLOCKS:
         what = f"pairs of {each.draws.unit}s" if each.draws.paired else f"{each.draws.unit}s"
@@ -120,8 +125,28 @@ def shortages(each: Measured, called: tuple[str, str]) -> list[Refusal]:
     return found
 
 
-def _first_reason(blocks: Sequence[Block]) -> str:
-    return next(block.void[0] for block in blocks if block.void)
+def _why_void(blocks: Sequence[Block], missing: int) -> str:
+    reasons = [f"the first because {block.void[0]}" for block in blocks if block.void][:1]
+    if missing:
+        # One that was left out is no better than one whose void mark was taken away.
+        reasons.append(
+            f"{missing} of them were planned and are not in the results: a run is incomplete"
+        )
+    return "; ".join(reasons)
+
+
+def _lacking(each: Measured, called: tuple[str, str]) -> list[str]:
+    """Return a sentence for each percentile that decides and that good blocks do not have."""
+    found = []
+    for metric in METRICS:
+        for label, blocks in zip(called, each.good(), strict=True):
+            lacking = sum(block.value(metric) is None for block in blocks)
+            if lacking and not _advisory(each, metric):
+                found.append(
+                    f"{lacking} of {len(blocks)} good blocks of {each.name} have no {metric.name} "
+                    f"in {label}, and the verdict depends on it."
+                )
+    return found
 
 
 def compare_measurement(
@@ -158,10 +183,7 @@ def together(endpoints: Sequence[Endpoint], terms: Terms) -> Verdict:
 
 
 def _path(each: Measured) -> str:
-    paths = dict.fromkeys(
-        str(entry.execution) if entry.host_to_device else f"{entry.execution}, resident"
-        for entry in (block.measurement for block in (*each.first, *each.second))
-    )
+    paths = dict.fromkeys(path_text(block.measurement) for block in (*each.first, *each.second))
     return " / ".join(paths)
 
 
@@ -189,11 +211,9 @@ def _endpoint(each: Measured, metric: Metric, terms: Terms, estimating: bool) ->
     advisory = _advisory(each, metric)
     values = each.draws.values(metric)
     found = _estimate(metric, values, each.draws.paired, terms) if estimating else None
-    verdict = _verdict(found, terms) if found is not None else None
+    verdict = endpoint_verdict(found, terms.alpha) if found is not None else None
     further = None
-    # Of equal legs that come out a target apart for the better, no number of blocks makes one.
-    better = found is not None and found.overhead_percent <= -100 * terms.target
-    if found is not None and verdict is Verdict.INCONCLUSIVE and not (terms.both_ways and better):
+    if found is not None and verdict is Verdict.INCONCLUSIVE:
         further = further_blocks(
             found,
             metric,
@@ -201,6 +221,7 @@ def _endpoint(each: Measured, metric: Metric, terms: Terms, estimating: bool) ->
             terms.alpha,
             is_paired=each.draws.paired,
             units=(len(values[0]), len(values[1])),
+            both_ways=terms.both_ways,
         )
     first, second = (_figure(blocks, metric) for blocks in each.good())
     return Endpoint(
@@ -217,14 +238,6 @@ def _endpoint(each: Measured, metric: Metric, terms: Terms, estimating: bool) ->
     )
 
 
-def _verdict(found: Estimate, terms: Terms) -> Verdict:
-    verdict = endpoint_verdict(found, terms.alpha)
-    better = found.decision_percent.low <= -100 * terms.target
-    if verdict is Verdict.WITHIN and terms.both_ways and better:
-        return Verdict.INCONCLUSIVE
-    return verdict
-
-
 def _estimate(
     metric: Metric, values: tuple[list[float], list[float]], is_paired: bool, terms: Terms
 ) -> Estimate | None:
@@ -232,7 +245,12 @@ def _estimate(
         return None
     try:
         return estimate(
-            metric, *values, is_paired=is_paired, target=terms.target, alpha=terms.alpha
+            metric,
+            *values,
+            is_paired=is_paired,
+            target=terms.target,
+            alpha=terms.alpha,
+            both_ways=terms.both_ways,
         )
     except (ValueError, OverflowError):
         # Figures so far apart that their ratio, or an end of its interval, is no number.
@@ -241,24 +259,7 @@ def _estimate(
 
 def _advisory(each: Measured, metric: Metric) -> str:
     """Return why a metric does not gate, as a clause; empty where it does."""
-    if metric.percentile is None:
-        return ""
-    counts = [
-        block.measurement.latency.count
-        for blocks in each.good()
-        for block in blocks
-        if block.measurement.latency is not None
-    ]
-    fewest = min(counts, default=None)
-    if fewest is None:
-        return ""
-    needed = queries_needed(metric.percentile)
-    kind = "batches" if _latency_of(each) == "batch" else "queries"
-    if fewest < needed:
-        return f"{metric.name} takes {needed:,} {kind}, and a block has {fewest:,}"
-    if metric.percentile == _TAIL and fewest < TAIL_QUERIES:
-        return f"{metric.name} gates from {TAIL_QUERIES:,} {kind} on, and a block has {fewest:,}"
-    return ""
+    return advisory(metric, [[block.measurement for block in blocks] for blocks in each.good()])
 
 
 def _figure(blocks: Sequence[Block], metric: Metric) -> LegFigure | None:

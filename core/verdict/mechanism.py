@@ -1,9 +1,10 @@
 """Which operations below the model cost more in the second leg, and what that explains.
 
-The unit is the block, as everywhere: a probe's median in each block, and the log-ratio of these
-(core.verdict.statistics). There are two dozen probes, so that among equal legs one of them often
-seems to differ by chance; Holm's step-down procedure (Holm 1979, Scandinavian Journal of Statistics
-6:65-70) keeps the probability that any equal probe is called different at 5 %.
+The unit is that of the measurements, the block or the boot (core.verdict.draws): a probe's median
+in each, and the log-ratio of these (core.verdict.statistics). There are two dozen probes, so that
+among equal legs one of them often seems to differ by chance; Holm's step-down procedure (Holm 1979,
+Scandinavian Journal of Statistics 6:65-70) keeps the probability that any equal probe is called
+different at 5 %.
 """
 
 from __future__ import annotations
@@ -12,18 +13,17 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from benchmark.plan import Precision, Scenario
-from benchmark.probes import COPIES, STEAL, ProbeResult
+from benchmark.plan import Precision
+from benchmark.probes import COPIES, SIBLINGS, STEAL, ProbeResult
+from core.verdict.copying import copying, figure, has_overhead
+from core.verdict.levels import holm
 from core.verdict.model import (
     CONFIDENCE,
     FEWEST_BLOCKS,
-    Endpoint,
     MeasurementComparison,
     Mechanism,
-    MetricName,
     Span,
 )
 from core.verdict.statistics import paired, welch
@@ -36,37 +36,77 @@ FAMILY_ERROR = 0.05
 
 Block = Sequence[ProbeResult]
 """What the probes found in one block."""
-
-_SAMPLE_VALUES = 3 * 224 * 224
-_ELEMENT_BYTES = {Precision.FP32: 4, Precision.TF32: 4, Precision.FP16: 2, Precision.BF16: 2}
+Unit = Sequence[Block]
+"""The blocks of one unit: a single one, or all of a boot (core.verdict.draws)."""
 
 # A stranger's figures may lie so far apart that their ratio is no number.
 _LARGEST_EXPONENT = 600.0
 
 
-def mechanisms(
-    first: Sequence[Block], second: Sequence[Block], *, is_paired: bool
-) -> tuple[Mechanism, ...]:
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What the probes of both legs found, by unit."""
+
+    first: Sequence[Unit] = ()
+    """In time order; where paired, partners stand at the same place of both legs."""
+    second: Sequence[Unit] = ()
+    is_paired: bool = False
+
+
+def mechanisms(probed: Probed) -> tuple[Mechanism, ...]:
     """Return every probe that both legs have figures of, in the order in which they ran.
 
-    ``first`` and ``second`` hold one entry a block, in time order. Where ``is_paired`` and there
-    are as many of each, entries at the same place are partners, and a pair that lacks one half is
-    left out; else the blocks are separate samples.
+    A unit's figure is the geometric mean of its blocks' (core.verdict.draws). Of paired legs a pair
+    that lacks one half is left out; legs of unequal length are separate samples. A probe whose
+    parameters are not the same throughout is not compared: see :func:`unlike`.
     """
-    is_paired = is_paired and len(first) == len(second)
-    legs = [[_usable(block) for block in leg] for leg in (first, second)]
-    names = dict.fromkeys(name for block in legs[0] for name in block)
+    is_paired = probed.is_paired and len(probed.first) == len(probed.second)
+    legs = [[_usable(unit) for unit in leg] for leg in (probed.first, probed.second)]
+    names = dict.fromkeys(name for unit in legs[0] for name in unit)
     contrasts = []
     for name in names:
-        columns = [[block.get(name) for block in leg] for leg in legs]
+        columns = [[unit.get(name, ()) for unit in leg] for leg in legs]
         contrast = _contrast(columns[0], columns[1], is_paired)
         if contrast is not None:
             contrasts.append(contrast)
-    differing = _holm([contrast.p_value for contrast in contrasts])
+    adjusted = holm([contrast.p_value for contrast in contrasts])
     return tuple(
-        contrast.mechanism(differs=differs)
-        for contrast, differs in zip(contrasts, differing, strict=True)
+        contrast.mechanism(differs=level <= FAMILY_ERROR)
+        for contrast, level in zip(contrasts, adjusted, strict=True)
     )
+
+
+def unlike(probed: Probed) -> tuple[str, ...]:
+    """Return a sentence on each probe that both legs have figures of and that did not time the same
+    operation throughout.
+    """
+    legs = [_by_name(leg) for leg in (probed.first, probed.second)]
+    return tuple(
+        f"{results[0].title}: not compared, for {_unlikeness(results + legs[1][name])}."
+        for name, results in legs[0].items()
+        if name in legs[1] and not _alike(results + legs[1][name])
+    )
+
+
+def _by_name(leg: Sequence[Unit]) -> dict[str, list[ProbeResult]]:
+    found: dict[str, list[ProbeResult]] = {}
+    for name, results in (entry for unit in leg for entry in _usable(unit).items()):
+        found.setdefault(name, []).extend(results)
+    return found
+
+
+def _alike(results: Sequence[ProbeResult]) -> bool:
+    return all(
+        (each.unit, each.parameters) == (results[0].unit, results[0].parameters) for each in results
+    )
+
+
+def _unlikeness(results: Sequence[ProbeResult]) -> str:
+    kinds = dict.fromkeys(each.parameters.get(SIBLINGS) for each in results)
+    if len(kinds) == 1:
+        return "its parameters are not the same in all blocks of both legs"
+    words = {1: "two threads of one core", 0: "two cores", None: "a pair of unknown kind"}
+    return "its two CPUs were " + " and ".join(words.get(kind, words[None]) for kind in kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +146,13 @@ class _Contrast:
         )
 
 
-def _usable(block: Block) -> Mapping[str, ProbeResult]:
-    """Return the probes with figures that a ratio can be made of, by name."""
-    return {probe.name: probe for probe in block if _cost(probe) is not None}
+def _usable(unit: Unit) -> Mapping[str, Sequence[ProbeResult]]:
+    """Return a unit's results that a ratio can be made of, by the probe's name."""
+    found: dict[str, list[ProbeResult]] = {}
+    for probe in (probe for block in unit for probe in block):
+        if _cost(probe) is not None:
+            found.setdefault(probe.name, []).append(probe)
+    return found
 
 
 def _cost(probe: ProbeResult) -> float | None:
@@ -125,33 +169,39 @@ def _cost(probe: ProbeResult) -> float | None:
 
 
 def _contrast(
-    first: Sequence[ProbeResult | None], second: Sequence[ProbeResult | None], is_paired: bool
+    first: Sequence[Sequence[ProbeResult]], second: Sequence[Sequence[ProbeResult]], is_paired: bool
 ) -> _Contrast | None:
+    """Return one probe's contrast; ``first`` and ``second`` hold its results by unit."""
     if is_paired:
         partners = [(one, other) for one, other in zip(first, second, strict=True) if one and other]
-        known_first = [one for one, _ in partners]
-        known_second = [other for _, other in partners]
-    else:
-        known_first = [probe for probe in first if probe]
-        known_second = [probe for probe in second if probe]
-    if not known_first or not known_second or known_first[0].unit != known_second[0].unit:
+        first = [one for one, _ in partners]
+        second = [other for _, other in partners]
+    legs = [[results for results in leg if results] for leg in (first, second)]
+    every = [probe for leg in legs for results in leg for probe in results]
+    if not all(legs) or not _alike(every):
         return None
-    first_costs = [cost for probe in known_first if (cost := _cost(probe)) is not None]
-    second_costs = [cost for probe in known_second if (cost := _cost(probe)) is not None]
+    first_costs, second_costs = ([_unit_cost(results) for results in leg] for leg in legs)
     ratio = None
     if min(len(first_costs), len(second_costs)) >= FEWEST_BLOCKS:
         ratio = (paired if is_paired else welch)(first_costs, second_costs)
     return _Contrast(
-        probe=known_first[0],
-        first=_median(known_first),
-        second=_median(known_second),
+        probe=every[0],
+        first=_median(legs[0]),
+        second=_median(legs[1]),
         log_ratio=_mean_log(second_costs) - _mean_log(first_costs),
         ratio=ratio,
     )
 
 
-def _median(probes: Sequence[ProbeResult]) -> float:
-    return statistics.median(probe.median for probe in probes if probe.median is not None)
+def _unit_cost(results: Sequence[ProbeResult]) -> float:
+    costs = [cost for probe in results if (cost := _cost(probe)) is not None]
+    # The mean of one is that one, to its last digit.
+    return costs[0] if len(costs) == 1 else statistics.geometric_mean(costs)
+
+
+def _median(units: Sequence[Sequence[ProbeResult]]) -> float:
+    medians = [[probe.median for probe in results if probe.median is not None] for results in units]
+    return statistics.median(statistics.median(each) for each in medians)
 
 
 def _mean_log(costs: Sequence[float]) -> float:
@@ -160,18 +210,6 @@ def _mean_log(costs: Sequence[float]) -> float:
 
 def _percent(log_ratio: float) -> float:
     return 100 * math.expm1(min(log_ratio, _LARGEST_EXPONENT))
-
-
-def _holm(p_values: Sequence[float]) -> list[bool]:
-    """Return which are called different: the k-th smallest of m has to be at most
-    ``FAMILY_ERROR / (m - k + 1)``, and so has every smaller one.
-    """
-    differs = [False] * len(p_values)
-    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda each: p_values[each])):
-        if p_values[place] > FAMILY_ERROR / (len(p_values) - rank):
-            break
-        differs[place] = True
-    return differs
 
 
 def causes(
@@ -196,13 +234,20 @@ def _differences(found: Sequence[Mechanism]) -> list[str]:
         (each for each in found if each.differs), key=lambda each: -each.change_percent
     )
     if not by_size:
-        return [
-            f"No probe differs: chance explains what sets the legs apart in each of {len(found)} "
-            f"(Holm, {FAMILY_ERROR:.0%})."
-        ]
+        return [_none_shown(found)]
     dearer = [_change(group) for group in _by_kind(by_size) if group[0].change_percent > 0]
     cheaper = [_change(group) for group in _by_kind(by_size) if group[0].change_percent <= 0]
     return dearer + list(reversed(cheaper))
+
+
+def _none_shown(found: Sequence[Mechanism]) -> str:
+    """Say that no probe is shown to differ, and how far one may do so none the less."""
+    spans = [(each.title, each.interval_percent) for each in found if each.interval_percent]
+    title, widest = max(spans, key=lambda each: each[1].high - each[1].low)
+    return (
+        f"No probe of {len(found)} is shown to differ (Holm, {FAMILY_ERROR:.0%}); the widest "
+        f"interval is that of {title} (90 %: {widest.low:+.3g} to {widest.high:+.3g} %)."
+    )
 
 
 def _by_kind(by_size: Sequence[Mechanism]) -> list[list[Mechanism]]:
@@ -224,7 +269,7 @@ def _change(group: Sequence[Mechanism]) -> str:
     low, high = sorted((sign * span.low, sign * span.high))
     word = "more" if sign > 0 else "less"
     unit = most.unit
-    figures = f"{_figure(most.second)} {unit} against {_figure(most.first)} {unit}"
+    figures = f"{figure(most.second)} {unit} against {figure(most.first)} {unit}"
     if most.probe == STEAL:
         return (
             f"{most.title}: {figures}, by which all work on the CPU takes "
@@ -246,10 +291,9 @@ def _explanations(
     """Say what copying adds to each measurement with overhead, and of which nothing can be said."""
     sentences, unexplained = [], []
     for measurement in measurements:
-        extra = _extra_batch_ms(measurement)
-        if extra is None and not _has_overhead(measurement):
+        if not has_overhead(measurement):
             continue
-        sentence = extra and _copying(found, measurement, extra, precision)
+        sentence = copying(found, measurement, precision)
         if sentence:
             sentences.append(sentence)
         else:
@@ -260,89 +304,7 @@ def _explanations(
             + (
                 "how often the model does what they time is not known."
                 if any(each.differs for each in found)
-                else "nothing that they time differs."
+                else "none of them is shown to differ."
             )
         )
     return sentences
-
-
-def _copying(
-    found: Sequence[Mechanism],
-    measurement: MeasurementComparison,
-    extra_ms: float,
-    precision: Precision | None,
-) -> str:
-    """Return what copying a batch to the device has to do with ``extra_ms``; empty: unknown."""
-    if precision not in _ELEMENT_BYTES or "resident" in measurement.path:
-        return ""
-    size = measurement.batch_size * _SAMPLE_VALUES * _ELEMENT_BYTES[precision]
-    extra_us = _extra_copy_us(found, size)
-    if extra_us is None or extra_us <= 0:
-        return ""
-    share = extra_us / 1e3 / extra_ms
-    part = f"{share:.0%}" if share < 1 else "all"
-    # Offline copies the next batch while this one is computed (benchmark.engine): what a copy costs
-    # more is then hidden, wholly or in part.
-    bound = "at most " if measurement.scenario == Scenario.OFFLINE else "about "
-    what = "batch" if measurement.scenario == Scenario.OFFLINE else "query"
-    return (
-        f"{measurement.name}: a {what} takes {_figure(extra_ms)} ms more, and copying its "
-        f"{_figure(size / 1e6)} MB to the device {_figure(extra_us / 1e3)} ms more, by the probes "
-        f"of the nearest sizes: {bound}{part} of it."
-    )
-
-
-def _extra_copy_us(found: Sequence[Mechanism], size: int) -> float | None:
-    """Return how many microseconds more a pinned copy to the device takes, between the two sizes
-    around ``size`` in proportion; None outside of the sizes, or where neither of the two differs.
-    """
-    by_size = {
-        COPIES[each.probe].bytes: each
-        for each in found
-        if each.probe in COPIES and COPIES[each.probe].kind == "h2d-pinned"
-    }
-    timed = sorted(by_size.items(), key=lambda item: item[0])
-    for (smaller, below), (larger, above) in pairwise(timed):
-        if smaller <= size <= larger and (below.differs or above.differs):
-            part = (size - smaller) / (larger - smaller)
-            return (1 - part) * (below.second - below.first) + part * (above.second - above.first)
-    return None
-
-
-def _extra_batch_ms(measurement: MeasurementComparison) -> float | None:
-    """Return how many milliseconds more a batch (Offline) or a query (one after the other) takes.
-
-    None where there is no overhead beyond its interval, and for Server, whose batches vary.
-    """
-    if measurement.scenario == Scenario.OFFLINE:
-        endpoint = _clear_overhead(measurement, "throughput")
-        if endpoint is None or endpoint.first is None or endpoint.second is None:
-            return None
-        rates = (endpoint.first.geometric_mean, endpoint.second.geometric_mean)
-        first, second = (1e3 * measurement.batch_size / rate for rate in rates)
-        return second - first
-    if measurement.scenario == Scenario.SERVER:
-        return None
-    endpoint = _clear_overhead(measurement, "p50")
-    if endpoint is None or endpoint.first is None or endpoint.second is None:
-        return None
-    return endpoint.second.geometric_mean - endpoint.first.geometric_mean
-
-
-def _has_overhead(measurement: MeasurementComparison) -> bool:
-    return any(_clear_overhead(measurement, end.metric) for end in measurement.endpoints)
-
-
-def _clear_overhead(measurement: MeasurementComparison, metric: MetricName) -> Endpoint | None:
-    """Return the metric's endpoint if its whole 90 % interval is overhead."""
-    for endpoint in measurement.endpoints:
-        estimate = endpoint.estimate
-        if endpoint.metric == metric and estimate and estimate.interval_percent.low > 0:
-            return endpoint
-    return None
-
-
-def _figure(value: float) -> str:
-    """Return three significant digits at least, without an exponent."""
-    digits = 2 - math.floor(math.log10(abs(value))) if value else 0
-    return f"{value:,.{min(9, max(0, digits))}f}"

@@ -96,7 +96,8 @@ class Estimate:
     interval_percent: Span
     """The 90 % interval of the overhead."""
     decision_percent: Span
-    """The interval whose ends decide: wider than the 90 % one where several looks share the 5 %."""
+    """The interval whose ends decide: wider than the 90 % one where several looks share the 5 %.
+    Of equal legs to be further apart takes a wider one still: half of the level on each side."""
     standard_error: float
     """Of the mean log-ratio."""
     degrees_of_freedom: float
@@ -275,6 +276,11 @@ class Further:
     """More of each leg."""
     seconds: float
     """Both legs together."""
+    unit: Literal["block", "boot"] = "block"
+    """What the interval counts. Of boots, ``blocks`` in those that there are would settle nothing:
+    they are spread evenly over new ones."""
+    boots: int = 0
+    """With unit boot: over how many more boots of each leg ``blocks`` are spread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +294,9 @@ class Comparison:
     verdict: Verdict
     reason: str
     """Why, in a sentence or two, numbers included."""
+    conditions: tuple[str, ...]
+    """What a certain verdict holds under and the figures cannot show, as clauses that follow
+    "within target": "for these two runs, one after the other". Said wherever the verdict is."""
     refusals: tuple[Refusal, ...]
     """Allowed ones too; one that is not allowed makes the verdict ``refused``."""
     warnings: tuple[str, ...]
@@ -300,6 +309,9 @@ class Comparison:
     """Where the overhead comes from, in sentences that follow from ``mechanisms``."""
     further: Further | None
     notice: str
+    barred: tuple[str, ...] = ()
+    """What forbids "within target" whatever the figures say, a sentence each: then no number of
+    blocks would settle it."""
 
     @property
     def allowed(self) -> tuple[Refusal, ...]:

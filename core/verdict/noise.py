@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.verdict.comparability import setup_refusals
+from core.verdict.attested import attested, differing_layers
+from core.verdict.comparability import conduct_refusals
 from core.verdict.draws import Unit
 from core.verdict.legs import Block, Leg
 from core.verdict.measurements import (
@@ -39,15 +40,17 @@ def measured_floor(
         calibration: A/A compared, both ways.
         legs: what was compared there.
         first: the leg whose noise it is to be.
-        wanted: measurement and metric of what gates in the comparison: A/A must have them all.
+        wanted: measurement and metric of what gates in the comparison: each must gate in A/A too,
+            and be within the target there.
     """
     rows = _rows(calibration.measurements)
     verdict, sentence = calibration.verdict, f"A/A: {calibration.reason}"
-    known = {(row.measurement, row.metric) for row in rows}
+    # Where A/A as a whole is within the target, so is each figure that gates in it.
+    known = {(name, str(end.metric)) for name, end, _ in gating(calibration.measurements)}
     lacking = [each for each in wanted if each not in known]
-    if differing := [each for leg in legs for each in setup_refusals(first, leg)]:
+    if differing := _differing(first, legs):
         verdict = Verdict.REFUSED
-        sentence = f"A/A was not measured as {first.name} was: {differing[0].sentence}"
+        sentence = f"A/A was not measured as {first.name} was: {differing[0]}"
     elif verdict is Verdict.WITHIN and lacking:
         verdict = Verdict.INCONCLUSIVE
         sentence = f"A/A says nothing of {missing_text(lacking)}."
@@ -58,6 +61,14 @@ def measured_floor(
         verdict=verdict,
         sentence=sentence,
     )
+
+
+def _differing(first: Leg, legs: tuple[Leg, Leg]) -> list[str]:
+    """Return a sentence for each way in which A/A is not another measurement of the first leg."""
+    layers = attested(first)
+    found = [differing_layers(layers, attested(leg)) for leg in legs]
+    found += [refusal.sentence for leg in legs for refusal in conduct_refusals(first, leg)]
+    return [sentence for sentence in found if sentence]
 
 
 def halves(first: Leg, measured: Sequence[Measured], target: float) -> NoiseFloor | None:

@@ -38,11 +38,14 @@ def further_blocks(
     is_paired: bool,
     units: tuple[int, int],
     power: float = POWER,
+    both_ways: bool = False,
 ) -> int | None:
     """Return how many more units of each leg would settle it, were the overhead what it seems.
 
-    ``units`` are those there are now (the same number twice where paired), ``alpha`` is one-sided.
-    None: the overhead seen is so near the target that more than ``MOST_BLOCKS`` would be needed.
+    ``units`` are those there are now (the same number twice where paired), ``alpha`` is one-sided,
+    ``both_ways`` as :func:`core.verdict.decision.estimate` takes it: what is further apart than the
+    target has half of ``alpha``. None: the overhead seen is so near the target that more than
+    ``MOST_BLOCKS`` would be needed.
     """
     import numpy
 
@@ -50,7 +53,11 @@ def further_blocks(
     first, second = units[0] + more.astype(float), units[1] + more.astype(float)
     share = 1 / first if is_paired else 1 / first + 1 / second
     degrees = first - 1 if is_paired else first + second - 2
-    distance = abs(math.log(estimate.ratio) - log_margin(metric, target))
+    found = math.log(estimate.ratio)
+    distance = abs(found - log_margin(metric, target))
+    if both_ways:
+        distance = abs(abs(found) - math.log1p(target))
+        alpha = alpha / 2 if abs(found) > math.log1p(target) else alpha
     enough = chance(distance, estimate.noise_percent / 100 * numpy.sqrt(share), degrees, alpha)
     return _least(more, enough >= power)
 

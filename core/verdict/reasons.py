@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from core.verdict.figures import percent_text, span_text
@@ -30,7 +31,7 @@ def gating(compared: Sequence[MeasurementComparison]) -> list[Gating]:
 
 
 def farthest(found: Sequence[Gating]) -> Gating:
-    """Return the figure whose interval reaches farthest from zero, either way."""
+    """Return the figure whose interval reaches farthest from equality, either way."""
     return max(found, key=lambda each: _reach(each[2]))
 
 
@@ -56,22 +57,15 @@ def refused_reason(refusals: Sequence[Refusal]) -> str:
     return f"The legs are not comparable. {forbidding[0].sentence}{more}"
 
 
-def caps(
-    figures: Verdict,
-    refusals: Sequence[Refusal],
-    noise: NoiseFloor | None,
-    compared: Sequence[MeasurementComparison],
+def bars(
+    refusals: Sequence[Refusal], noise: NoiseFloor | None, circumstances: Sequence[str]
 ) -> list[str]:
-    """Return what forbids the verdict that the figures alone give, a sentence each.
+    """Return what forbids "within target" whatever the figures say, a sentence each: so no number
+    of blocks would settle it.
 
-    "Within target" takes that nothing was allowed, nothing is missing, and the noise was not shown
-    to be anything but below the target. "Exceeds target" says little only where equal legs do too.
+    It takes that nothing was allowed, and that the noise was not shown to be anything but below
+    the target. ``circumstances`` are sentences on how the legs were measured.
     """
-    if figures is Verdict.EXCEEDS:
-        equal = noise is not None and noise.source == "A/A" and noise.verdict is Verdict.EXCEEDS
-        return [f"So do equal legs. {noise.sentence}"] if equal and noise is not None else []
-    if figures is not Verdict.WITHIN:
-        return []
     found = []
     if allowed := list(dict.fromkeys(refusal.key for refusal in refusals if refusal.allowed)):
         found.append(
@@ -80,6 +74,26 @@ def caps(
         )
     if noise is not None and noise.source == "A/A" and noise.verdict is not Verdict.WITHIN:
         found.append(f"The noise was not shown to be below the target. {noise.sentence}")
+    return [*found, *circumstances]
+
+
+def caps(
+    figures: Verdict,
+    barred: Sequence[str],
+    noise: NoiseFloor | None,
+    compared: Sequence[MeasurementComparison],
+) -> list[str]:
+    """Return what forbids the verdict that the figures alone give, a sentence each.
+
+    "Within target" takes that nothing bars it and no estimate is missing. "Exceeds target" says
+    little only where equal legs do too.
+    """
+    if figures is Verdict.EXCEEDS:
+        equal = noise is not None and noise.source == "A/A" and noise.verdict is Verdict.EXCEEDS
+        return [f"So do equal legs. {noise.sentence}"] if equal and noise is not None else []
+    if figures is not Verdict.WITHIN:
+        return []
+    found = list(barred)
     missing = [
         (each.name, str(end.metric))
         for each in compared
@@ -97,20 +111,23 @@ def reason(
     capped: Sequence[str],
     target_percent: float,
     question: Question,
+    conditions: Sequence[str] = (),
 ) -> str:
     """Return why a verdict was given.
 
-    ``figures`` is what the figures alone say, ``capped`` what forbids it.
+    ``figures`` is what the figures alone say, ``capped`` what forbids it, ``conditions`` what it
+    holds under.
     """
     found = gating(compared)
     if not found:
         return "No gating figure has an estimate."
-    if figures is Verdict.EXCEEDS:
-        return " ".join((_exceeds(found, target_percent), *capped))
     if figures is Verdict.INCONCLUSIVE:
         return _unsure(found, target_percent, question)
+    holds = [f"That holds {', '.join(conditions)}."] if conditions and not capped else []
+    if figures is Verdict.EXCEEDS:
+        return " ".join((_exceeds(found, target_percent, question), *capped, *holds))
     # What decided comes first.
-    return " ".join((*capped, _within(found, target_percent, question)))
+    return " ".join((*capped, _within(found, target_percent, question), *holds))
 
 
 def _within(found: Sequence[Gating], target: float, question: Question) -> str:
@@ -126,28 +143,35 @@ def _within(found: Sequence[Gating], target: float, question: Question) -> str:
     )
 
 
-def _exceeds(found: Sequence[Gating], target: float) -> str:
+def _exceeds(found: Sequence[Gating], target: float, question: Question) -> str:
     surest = min(found, key=lambda each: each[2].p_exceeds)
     above = sum(end.verdict is Verdict.EXCEEDS for _, end, _ in found)
+    what = f"Above the target of {target:g} %"
+    if question is Question.NOISE:
+        what = f"Equal legs come out more than {target:g} % apart"
     return (
-        f"Above the target of {target:g} %: {above} of {len(found)} gating figures, the surest "
+        f"{what}: {above} of {len(found)} gating figures, the surest "
         f"{figure_text(surest, target)}{_deciding(surest[2], target)}."
     )
 
 
 def _unsure(found: Sequence[Gating], target: float, question: Question) -> str:
+    noise = question is Question.NOISE
     above = [each for each in found if each[1].verdict is Verdict.EXCEEDS]
     if above:
         surest = min(above, key=lambda each: each[2].p_exceeds)
+        what = f"More than {target:g} % apart" if noise else f"Above the target of {target:g} %"
+        how = "by itself is" if len(above) == 1 else f"by themselves are {len(above)} figures, as"
+        count = "one" if len(above) == 1 else str(len(above))
+        is_or_are = "is" if len(above) == 1 else "are"
         return (
-            f"Above the target of {target:g} % by itself is {figure_text(surest, target)}"
-            f"{_deciding(surest[2], target)}; that one of {len(found)} gating figures is, happens "
-            "by chance."
+            f"{what} {how} {figure_text(surest, target)}{_deciding(surest[2], target)}; that "
+            f"{count} of {len(found)} gating figures {is_or_are} can happen by chance."
         )
     unsure = [each for each in found if each[1].verdict is Verdict.INCONCLUSIVE]
     least = max(unsure, key=lambda each: each[2].p_within)
     where = f"wholly on one side of the target of {target:g} %"
-    if question is Question.NOISE:
+    if noise:
         least, where = farthest(unsure), f"surely less than {target:g} % apart"
     return (
         f"Not {where}: {len(unsure)} of {len(found)} gating figures, the least sure "
@@ -163,5 +187,5 @@ def _deciding(estimate: Estimate, target: float) -> str:
 
 
 def _reach(estimate: Estimate) -> float:
-    span = estimate.interval_percent
-    return max(abs(span.low), abs(span.high))
+    span = estimate.ratio_interval
+    return max(-math.log(span.low), math.log(span.high))

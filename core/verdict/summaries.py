@@ -9,6 +9,7 @@ from statistics import median
 
 from benchmark.results import Result
 from core.verdict.attested import Layers, evidence_text, layer_text
+from core.verdict.descriptions import configuration_text
 from core.verdict.legs import Leg
 from core.verdict.model import LegSummary
 
@@ -24,7 +25,7 @@ def summary(leg: Leg, layers: Layers, label: str) -> LegSummary:
         device=_each(result.gpu_info.name for result in results),
         hypervisor=layer_text(layers),
         evidence=evidence_text(layers),
-        configuration=_each(map(_configuration, results)),
+        configuration=_each(map(configuration_text, results)),
         software=_each(map(_software, results)),
         hosts=tuple(dict.fromkeys(result.environment.hostname for result in results)),
         boots=0 if None in boots else len(boots),
@@ -54,14 +55,6 @@ def block_seconds(result: Result) -> list[float]:
 
 def _each(texts: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(texts))
-
-
-def _configuration(result: Result) -> str:
-    found = result.configuration
-    return (
-        f"{found.precision}, {found.memory_format}, {found.execution}, "
-        f"{result.weights.origin} weights"
-    )
 
 
 def _software(result: Result) -> str:

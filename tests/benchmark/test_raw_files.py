@@ -177,6 +177,20 @@ class TestNoRawFile:
         more = saved(ROWS).replace(b"(3, 3), }        ", b"(10000000, 3), } ")
         assert "10000000 rows that its header names" in refusal(tmp_path, more)
 
+    @pytest.mark.parametrize("more", [b"seven..", bytes(24)])
+    def test_bytes_after_the_last_row(self, tmp_path: Path, more: bytes) -> None:
+        assert "3 rows that its header names" in refusal(tmp_path, saved(ROWS) + more)
+
+    @pytest.mark.parametrize("length", [0, 5, 9, 10, 60])
+    def test_a_file_that_ends_within_its_header(self, tmp_path: Path, length: int) -> None:
+        assert "header cannot be read" in refusal(tmp_path, saved(ROWS)[:length])
+
+    @pytest.mark.parametrize("place", [0, 75_000, 149_999])
+    def test_one_wrong_row_among_many_is_seen(self, tmp_path: Path, place: int) -> None:
+        rows = numpy.ones((150_000, 3), dtype=numpy.int64)
+        rows[place, 2] = -1
+        assert "negative latency" in refusal(tmp_path, saved(rows))
+
     def test_a_file_that_is_too_large_is_not_read(self, tmp_path: Path) -> None:
         there = kept(tmp_path, saved(ROWS))
         os.truncate(tmp_path / PLACE, 2**40)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 import unicodedata
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from core.text import harmless
+from core.text import harmless, markdown_line, markdown_text
 from tests.core.records import HOSTILE
 
 ANYTHING = st.text(st.characters(codec=None), max_size=200)
@@ -65,3 +66,45 @@ def test_a_very_long_line_is_cut_with_a_note() -> None:
     shown = harmless("x" * 1_000_000)
     assert len(shown) < 30_000
     assert shown.endswith("[980000 more characters]")
+
+
+class TestMarkdown:
+    """GitHub's dialect shows text from outside as it is."""
+
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("a|b *c* _d_ `e`", r"a\|b \*c\* \_d\_ \`e\`"),
+            ("[x](y) <b> #1", r"\[x\](y) \<b\> \#1"),
+            ("a & b &lt; ~~c~~ $d$ @e", r"a \& b \&lt; \~\~c\~\~ \$d\$ \@e"),
+            ("https://evil.example", r"https\://evil.example"),
+            ("WWW.evil.example", r"WWW\.evil.example"),
+            ("12:30, 1.5 - 2", "12:30, 1.5 - 2"),
+            ("\\", "\\\\"),
+            ("    code", "code"),
+        ],
+    )
+    def test_nothing_in_a_line_acts(self, text: str, shown: str) -> None:
+        assert markdown_text(text) == shown
+
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("- a", r"\- a"),
+            ("+ a", r"\+ a"),
+            ("===", r"\==="),
+            ("1. a", r"1\. a"),
+            ("12) a", r"12\) a"),
+            ("1234567890. a", "1234567890. a"),
+            ("# a", r"\# a"),
+            ("> a", r"\> a"),
+            ("a - b", "a - b"),
+        ],
+    )
+    def test_no_beginning_makes_a_line_another_thing(self, text: str, shown: str) -> None:
+        assert markdown_line(text) == shown
+
+    @given(ANYTHING)
+    def test_without_its_escapes_it_is_the_text(self, text: str) -> None:
+        for escaped in (markdown_text(text), markdown_line(text)):
+            assert re.sub(r"\\(?=[!-/:-@\[-`{-~])(.)", r"\1", escaped) == harmless(text.strip())

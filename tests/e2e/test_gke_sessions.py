@@ -167,6 +167,7 @@ async def test_the_session_is_quicker_and_cheaper_than_one_step_after_the_other(
         assert node.deleted < fee.deleted - times.cluster_delete
 
 
+@pytest.mark.slow
 async def test_of_ten_runs_at_once_each_gets_its_own_cluster_or_a_clear_refusal(
     zygote: Zygote, tmp_path: Path
 ) -> None:

@@ -148,6 +148,7 @@ async def test_a_run_that_is_stopped_leaves_nothing_and_keeps_what_it_had(
     assert await left_by(deployment.access, under_way) == []
 
 
+@pytest.mark.slow
 async def test_a_killed_run_is_torn_down_from_its_journal_and_run_again(
     deployment: Deployment, under_way: str
 ) -> None:

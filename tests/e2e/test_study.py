@@ -94,10 +94,14 @@ def test_a_study_that_is_killed_goes_on_and_ends_with_its_documents(tmp_path: Pa
     assert [entry["kind"] for entry in study["done"]].count("look") == 1
     assert study["ended"]["kind"] == "undecided"
     with Journal(command_line.state) as journal:
-        # Nothing was measured twice, and the order within pairs alternates.
+        # Nothing was measured twice, and the order within pairs is the one that was drawn.
         assert sorted(run.id for run in journal.runs()) == sorted(runs)
         legs = [journal.run(run).leg for run in runs]
-    assert legs == ["baseline", "xen", "xen", "baseline", "baseline", "xen"]
+    assert legs == [
+        leg
+        for side in study["plan"]["order"]
+        for leg in (("baseline", "xen") if side == "first" else ("xen", "baseline"))
+    ]
     assert_whole(command_line.state)
 
     events = [json.loads(line)["event"] for line in answer.stdout.splitlines()]
@@ -111,8 +115,16 @@ def test_a_study_that_is_killed_goes_on_and_ends_with_its_documents(tmp_path: Pa
         latest = read_result(command_line.results / leg / RESULT_FILE)
         assert latest.run_id in runs
     again = command_line("--no-ui", "study", "--resume")
-    assert (again.returncode, again.stdout) == (2, "")
-    assert "has ended" in again.stderr
+    assert again.returncode == 4
+    assert [json.loads(line)["event"] for line in again.stdout.splitlines()] == ["study_ended"]
+    legs_folders = [str(folder / leg) for leg in ("baseline", "xen")]
+    compared = command_line(
+        *("--no-ui", "compare", *legs_folders, "--target-overhead", "90%"),
+        *("--allow", "attestation", "--allow", "layer", "--json"),
+    )
+    assert compared.returncode == 4, compared.stderr
+    sides = [json.loads(compared.stdout)[side]["runs"] for side in ("first", "second")]
+    assert sorted(sides[0] + sides[1]) == sorted(runs)
 
 
 @pytest.mark.timeout(300)
@@ -128,6 +140,9 @@ def test_ctrl_c_stops_the_run_and_leaves_a_study_that_goes_on(tmp_path: Path) ->
     assert "Traceback" not in err
     study = study_of(command_line)
     assert f"study --resume {study['plan']['id']} goes on" in err
+    shown = command_line("--no-ui", "study", "--resume", "--dry-run")
+    assert shown.returncode == 0, shown.stderr
+    assert "0 runs are done, at most 6 are left" in shown.stdout
     assert json.loads(out.splitlines()[-1])["event"] == "study_stopped"
     assert [entry["outcome"] for entry in study["done"]] == ["interrupted"]
     assert (study["under_way"], study["ended"]) == (None, None)

@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     from core.run.journal import Run
 
 _LEAST_WIDTH = 40
+_LONGEST_FAULT = 160
+
+
+def _fault(error: Exception, command: str) -> str:
+    """Return what is said of an error that is the program's own."""
+    words = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_FAULT]
+    return f"The comparison failed by a fault of the program ({words}). The same outside: {command}"
 
 
 class DiffScreen(Page):
@@ -66,7 +73,11 @@ class DiffScreen(Page):
         )
         # Runs are known only where the settings are.
         assert settings is not None
-        self.post_message(await compare_runs(first, second, settings, self.console_app.clock))
+        try:
+            found = await compare_runs(first, second, settings, self.console_app.clock)
+        except Exception as error:  # whatever it is, a page that goes on reading would hide it
+            found = RunsCompared(first, second, None, _fault(error, self._command()))
+        self.post_message(found)
 
     @on(RunsCompared)
     def _show(self, message: RunsCompared) -> None:

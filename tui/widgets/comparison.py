@@ -25,9 +25,10 @@ def comparison_content(
     compares the same two, with further words of it.
     """
     from core.report.comparison_sections import sections
+    from core.report.comparison_words import layers_text
 
     comparison = report.comparison
-    parts = [[Content(harmless(comparison.reason))]]
+    parts = [[Content(harmless(comparison.reason)), Content(harmless(layers_text(comparison)))]]
     for section in sections(report):
         lines = section_lines(section, width)
         if section.key == "refusals":

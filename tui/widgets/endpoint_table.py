@@ -38,7 +38,7 @@ def endpoint_lines(found: Comparison, width: int) -> list[Content]:
     lines = [table.head()]
     for measurement in found.measurements:
         lines += [table.title(measurement), *table.remarks(measurement)]
-        lines += [table.row(measurement.name, end) for end in measurement.endpoints]
+        lines += [table.row(measurement, end) for end in measurement.endpoints]
     return [*lines, *(Content.styled(line, MUTED) for line in scale_legend(found))]
 
 
@@ -49,8 +49,8 @@ class _Table:
         self._found = found
         self._roomy = width >= _ROOMY
         self._gap = "  " if self._roomy else " "
-        ends = [end for each in found.measurements for end in each.endpoints]
-        rows = [self._headers(), *(self._texts(end) for end in ends)]
+        ends = [(each, end) for each in found.measurements for end in each.endpoints]
+        rows = [self._headers(), *(self._texts(*row) for row in ends)]
         self._widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         room = width - sum(self._widths) - len(self._widths) * len(self._gap)
         # An odd number, so that zero has a cell of its own in the middle.
@@ -73,7 +73,10 @@ class _Table:
         return Content.assemble(
             (harmless(measurement.name), "bold"),
             "  ",
-            (verdict_text(measurement.verdict), verdict_style(measurement.verdict)),
+            (
+                verdict_text(measurement.verdict, allowed=bool(self._found.allowed)),
+                verdict_style(measurement.verdict),
+            ),
             (f"  {harmless(what + measurement.path)}; {pairs}{measurement.unit}s", MUTED),
         )
 
@@ -90,13 +93,15 @@ class _Table:
             if end.gating and end.further_blocks is not None
         ]
         if more and not self._roomy:
-            words = f"  more blocks of each leg that would settle it: {', '.join(more)}"
+            words = (
+                f"  more {measurement.unit}s of each leg that would settle it: {', '.join(more)}"
+            )
             remarks.append(Content(words))
         return remarks
 
-    def row(self, measurement: str, end: Endpoint) -> Content:
+    def row(self, measurement: MeasurementComparison, end: Endpoint) -> Content:
         """Return one endpoint; one that only advises must not look as if it decided."""
-        *figures, verdict = self._aligned_cells(self._texts(end))
+        *figures, verdict = self._aligned_cells(self._texts(measurement, end))
         dim = "" if end.gating else MUTED
         line = Content.assemble(
             (self._gap.join((*figures, "")), dim),
@@ -104,7 +109,7 @@ class _Table:
         )
         if self._scale is None:
             return line
-        return line + self._scale.bar(end, self._noise.get((measurement, end.metric)))
+        return line + self._scale.bar(end, self._noise.get((measurement.name, end.metric)))
 
     def _headers(self) -> tuple[str, ...]:
         found = self._found
@@ -113,7 +118,7 @@ class _Table:
             legs = ["first", "second"]
         return ("", *legs, "overhead", "90 % interval", "verdict" if self._roomy else " ")
 
-    def _texts(self, end: Endpoint) -> tuple[str, ...]:
+    def _texts(self, measurement: MeasurementComparison, end: Endpoint) -> tuple[str, ...]:
         name = f"{end.metric} ({end.unit})"
         if not self._roomy:
             name = end.unit if end.metric == "throughput" else f"{end.metric} {end.unit}"
@@ -127,7 +132,8 @@ class _Table:
         if estimate is not None:
             overhead = f"{percent_text(estimate.overhead_percent, target)} %"
             interval = f"{span_text(estimate.interval_percent, target)} %"
-        words = endpoint_verdict_text(end) if self._roomy else ""
+        allowed = bool(self._found.allowed)
+        words = endpoint_verdict_text(end, measurement.unit, allowed=allowed)
         sign = SYMBOLS[end.verdict] if end.verdict is not None else " "
         return (
             f"  {name}{'' if end.gating else ' *'}",

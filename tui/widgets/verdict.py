@@ -6,6 +6,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.report.comparison_words import SYMBOLS, allowed_mark, headline
+from core.report.comparison_words import verdict_text as verdict_words
 from core.text import harmless
 from core.verdict.model import Comparison, Verdict
 
@@ -22,9 +23,10 @@ def verdict_style(verdict: Verdict | None) -> str:
     return "" if verdict is None else _STYLES[verdict]
 
 
-def verdict_text(verdict: Verdict | None) -> str:
-    """Return a verdict's sign and words."""
-    return "no verdict" if verdict is None else f"{SYMBOLS[verdict]} {verdict}"
+def verdict_text(verdict: Verdict | None, *, allowed: bool = False) -> str:
+    """Return a verdict's sign and words. ``allowed``: something was, so it is on a condition."""
+    words = verdict_words(verdict, allowed=allowed)
+    return words if verdict is None else f"{SYMBOLS[verdict]} {words}"
 
 
 class VerdictStrip(Static):
@@ -42,8 +44,9 @@ class VerdictStrip(Static):
             self.set_class(is_this, f"-{verdict.name.lower()}")
         if found is None:
             return
+        words = verdict_text(found.verdict, allowed=bool(found.allowed)).upper()
         text = Content.assemble(
-            (verdict_text(found.verdict).upper(), f"bold {verdict_style(found.verdict)}"),
+            (words, f"bold {verdict_style(found.verdict)}"),
             f"  {harmless(headline(found))}",
         )
         if mark := allowed_mark(found):

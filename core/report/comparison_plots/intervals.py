@@ -18,7 +18,7 @@ from core.report.comparison_plots.svg import (
     tick_text,
     verdict_mark,
 )
-from core.report.comparison_words import SYMBOLS, target_text
+from core.report.comparison_words import SYMBOLS, target_text, verdict_text
 from core.verdict.figures import percent_text, span_text
 from core.verdict.model import (
     Comparison,
@@ -56,7 +56,7 @@ def interval_plot(comparison: Comparison) -> str:
     height = float(_TOP)
     for measurement, rows in groups:
         parts.append(text(0, height + 16, shortened(measurement.name, _LONGEST_NAME), "strong"))
-        parts.append(_verdict(height + 16, measurement.verdict, "strong"))
+        parts.append(_verdict(comparison, height + 16, measurement.verdict, "strong"))
         height += _ROW
         for row in rows:
             parts += _row(comparison, row, scale, height)
@@ -133,7 +133,7 @@ def _row(comparison: Comparison, row: Row, scale: Scale, top: float) -> Iterator
     yield text(_OVERHEAD_END, baseline, overhead, anchor="end")
     interval = span_text(estimate.interval_percent, *lines)
     yield text(_INTERVAL_END, baseline, interval, anchor="end")
-    yield _verdict(baseline, endpoint.verdict)
+    yield _verdict(comparison, baseline, endpoint.verdict)
 
 
 def _bar(scale: Scale, span: Span, y: float, kind: str) -> Iterator[str]:
@@ -146,10 +146,13 @@ def _bar(scale: Scale, span: Span, y: float, kind: str) -> Iterator[str]:
             yield path(tip, kind.replace("bar", "mark"), closed=True)
 
 
-def _verdict(baseline: float, verdict: Verdict | None, weight: str = "") -> str:
+def _verdict(
+    comparison: Comparison, baseline: float, verdict: Verdict | None, weight: str = ""
+) -> str:
+    words = verdict_text(verdict, allowed=bool(comparison.allowed))
     if verdict is None:
-        return text(_VERDICT_START, baseline, "no verdict", f"quiet {weight}".strip())
-    words = f"{SYMBOLS[verdict]} {verdict}"
+        return text(_VERDICT_START, baseline, words, f"quiet {weight}".strip())
+    words = f"{SYMBOLS[verdict]} {words}"
     return text(_VERDICT_START, baseline, words, f"{VERDICT_CLASS[verdict]} {weight}".strip())
 
 
@@ -188,7 +191,7 @@ def _description(
     said = [
         f"{measurement.name} {end.metric}: {percent_text(estimate.overhead_percent, *lines)} %, "
         f"90 % interval {span_text(estimate.interval_percent, *lines)} %, "
-        f"{end.verdict or 'no verdict'}."
+        f"{verdict_text(end.verdict, allowed=bool(comparison.allowed))}."
         for measurement, rows in groups
         for _, end, estimate in rows
     ]

@@ -13,6 +13,7 @@ from benchmark.configuration import Configuration
 from benchmark.plan import Allocator, Execution, MemoryFormat, Precision
 from benchmark.probes import COPIES, ProbeResult
 from benchmark.probes.device import Device
+from benchmark.probes.probe import Probe
 from benchmark.probes.run import run_probes
 from benchmark.probes.timing import Timer
 from tests.benchmark.probes.stand_ins import StandInGpu, WorkClock
@@ -111,6 +112,16 @@ def test_on_a_gpu_its_probes_come_with_those_of_the_cpu() -> None:
     assert set(opened[0].copied) == set(COPIES.values())
     assert names.index("launch") > names.index("host-allocation")
     assert names[-1] == "steal"
+
+
+@pytest.mark.parametrize("impossible", [float("inf"), float("nan"), -1.0])
+def test_a_figure_that_cannot_be_is_its_own_probes_problem_and_loses_no_other(
+    impossible: float,
+) -> None:
+    broken = Probe("syscall", "system call", "ns", lambda _timer: [2.0, impossible])
+    result = broken.run(quick_timer(), 1, NOON)
+    assert result.count == 0
+    assert result.problem.startswith("its figures cannot be right: ")
 
 
 FIGURES: dict[str, Any] = {"count": 9, "minimum": 1.0, "median": 2.0, "p90": 3.0, "p99": 4.0}

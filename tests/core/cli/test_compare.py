@@ -71,6 +71,14 @@ class TestVerdict:
         assert "throughput (samples/s)" in said.out
         assert "In every pair baseline was measured first" in said.out
 
+    def test_void_blocks_and_layers_are_told(self, gpubench: Gpubench, write: Write) -> None:
+        blocks = [100.0, 101.0, 99.0, 100.5, 100.2, 99.7]
+        names = write(blocks, blocks, of_second={"void": {2: "the GPU was lent to others"}})
+        said = gpubench("compare", *names)
+        assert "Blocks that are void" in said.out
+        assert "the GPU was lent to others." in said.out
+        assert "Measured under: baseline: bare-metal; xen: " in said.out
+
     def test_of_legs_that_differ_in_more(self, gpubench: Gpubench, write: Write) -> None:
         names = write(slower(0.99), of_second={"gpu": {"driver_version": "1"}})
         said = gpubench("compare", *names)

@@ -20,8 +20,10 @@ from core.cli.study_judge import StudyJudge
 from core.cli.study_store import StudyStore
 from core.cli.study_words import Outlook, StudyWords
 from core.errors import ExitCode
+from core.report.reading import read_leg
 from core.run.events import RunState
 from core.run.journal import Journal
+from core.verdict.comparison import compare
 from core.verdict.model import Verdict
 from core.verdict.study import Block, End, LegPlan, Look
 from tests.core.runs import NOON, named_run
@@ -43,6 +45,10 @@ class StoredRuns:
     asked_to_stop: bool = False
     void: tuple[str, ...] = ()
     count: int = 0
+    of_baseline: Callable[[], dict[str, Any]] = dict
+    """Changes of the baseline's next result."""
+    interrupted: int = -1
+    """Which run is."""
 
     def start(self, leg: LegPlan, block: Block, rates_from: str | None, note: str) -> str:
         run = f"run-{self.count:02d}-{leg.label}"
@@ -53,7 +59,7 @@ class StoredRuns:
             leg=leg.label,
             run_id=run,
             started_at=STARTED + self.count * BLOCK,
-            **({} if block.is_baseline else self.changes),
+            **(self.of_baseline() if block.is_baseline else self.changes),
         )
         write_result(result, folder / RESULT_FILE)
         named_run(self.journal, run, leg=leg.label, folder=folder, state=RunState.DONE)
@@ -67,6 +73,8 @@ class StoredRuns:
         """It is over."""
 
     def ending(self, run: str) -> Ran:
+        if run.startswith(f"run-{self.interrupted:02d}-"):
+            return Ran("interrupted", "SIGINT")
         return Ran("void", "it was hot.") if run in self.void else Ran("good")
 
 
@@ -79,6 +87,10 @@ def at(noise: float, overhead: float = 0.0) -> Rate:
         return float(100.0 * slower * numpy.exp(generator.normal(0.0, noise)))
 
     return rate
+
+
+def unneeded(_seconds: float) -> None:
+    raise AssertionError("nothing failed")
 
 
 def each_one_minute(blocks: Sequence[Block]) -> Outlook:
@@ -107,16 +119,20 @@ def play(journal: Journal, results: Path) -> Callable[..., Played]:
         rate: Rate,
         changes: dict[str, Any] | None = None,
         void: tuple[str, ...] = (),
+        of_baseline: Callable[[], dict[str, Any]] = dict,
+        interrupted: int = -1,
         **values: Any,
     ) -> Played:
         runs = StoredRuns(journal, results, rate, changes or {}, void=void)
+        runs.of_baseline, runs.interrupted = of_baseline, interrupted
         said: list[str] = []
         lines: list[str] = []
         with StudyStore.create(results, a_plan(**values)) as store:
             words = StudyWords(store, each_one_minute, said.append, lines.append, lambda: NOON)
             judge = StudyJudge(store, results, journal, lambda: NOON)
             words.planned()
-            end = Conductor(store, runs, judge, words).conduct()
+            conductor = Conductor(store, runs, judge, words, unneeded)
+            end = conductor.conduct() or conductor.resume(NOON)
         assert end is not None
         events = [json.loads(line) for line in lines]
         return Played(end, store.folder, results, said, events, runs.count)
@@ -152,6 +168,13 @@ def test_what_stays_unsure_is_measured_to_the_end(play: Callable[..., Played]) -
     assert played.runs == 6 + 12
 
 
+def test_a_run_whose_result_contradicts_itself_ends_the_study(play: Callable[..., Played]) -> None:
+    (entry,) = a_result((100.0,)).benchmarks
+    lying = entry.model_copy(update={"throughput_samples_per_s": 2 * 100.0})
+    with pytest.raises(ResultFileError, match="is not a valid result file"):
+        play(at(noise=0.002), {"benchmarks": (lying,)}, calibration=0)
+
+
 def test_a_noisy_machine_is_told_what_it_would_take(play: Callable[..., Played]) -> None:
     played = play(at(noise=0.2))
     assert (played.end.kind, played.end.verdict) == ("noisy", None)
@@ -160,7 +183,8 @@ def test_a_noisy_machine_is_told_what_it_would_take(play: Callable[..., Played])
     assert not (played.results / "comparison.md").exists()
     assert (played.folder / "calibration.md").exists()
     text = "\n".join(played.said)
-    assert "too noisy for the target" in text
+    assert "A/A did not come out within target, so the legs were not measured" in text
+    assert "A/A is not within target after 3 pairs" in text
     assert "Measure longer" in text
     assert "more blocks of each leg would settle it" in text
 
@@ -196,6 +220,55 @@ def test_a_run_that_does_not_count_is_named_in_the_report(play: Callable[..., Pl
     )
 
 
+def test_aa_that_is_within_goes_on_to_the_legs_though_a_difference_was_allowed(
+    play: Callable[..., Played],
+) -> None:
+    changes = {"configuration": {"threads": 3}}
+    turns = iter(range(100))
+    played = play(
+        at(noise=0.002),
+        of_baseline=lambda: changes if next(turns) % 2 else {},
+        allow=("threads",),
+    )
+    assert (played.end.kind, played.runs) == ("undecided", 6 + 12)
+    assert played.document("calibration.json")["verdict"] == "inconclusive"
+
+
+def test_aa_lasts_until_it_is_within_target_and_no_longer(play: Callable[..., Played]) -> None:
+    played = play(at(noise=0.012), calibration=12, blocks=12, looks=(6, 12))
+    looks = [event["look"] for event in played.events if event["event"] == "study_looked"]
+    assert [look["blocks"] for look in looks if look["phase"] == "calibration"] in ([6], [6, 12])
+    assert played.end.verdict is not None
+    assert played.document("calibration.json")["look"]["of"] == 2
+
+
+def test_an_interrupted_run_and_its_partner_are_named_in_the_report(
+    play: Callable[..., Played],
+) -> None:
+    played = play(at(noise=0.002), calibration=0, interrupted=3)
+    warnings = "\n".join(played.document("comparison.json")["warnings"])
+    assert "it is interrupted: SIGINT" in warnings
+    assert "its pair was interrupted before the other run was over" in warnings
+    assert played.runs == 2 * 3 + 2
+
+
+def test_compare_takes_the_folders_of_a_studys_legs(
+    play: Callable[..., Played], journal: Journal
+) -> None:
+    played = play(at(noise=0.002), looks=(5, 10), blocks=10)
+    legs = [
+        read_leg(str(played.folder / name), played.results, journal) for name in ("baseline", "xen")
+    ]
+    runs = [sorted(source.result.run_id for source in leg) for leg in legs]
+    document = played.document("comparison.json")
+    assert runs == [sorted(document[side]["runs"]) for side in ("first", "second")]
+    assert compare(*legs).verdict is Verdict.WITHIN
+    moved = played.results.with_name("elsewhere")
+    played.results.rename(moved)
+    folder = moved / "studies" / played.folder.name / "xen"
+    assert len(read_leg(str(folder), moved, journal)) == 5
+
+
 def test_people_are_told_where_it_is_and_why_there_is_no_verdict_yet(
     play: Callable[..., Played],
 ) -> None:
@@ -208,7 +281,7 @@ def test_people_are_told_where_it_is_and_why_there_is_no_verdict_yet(
     why = [line for line in played.said if "no verdict before" in line]
     assert len(why) == 1
     looks = [line for line in played.said if "pairs: " in line]
-    assert looks[0].startswith("Study: A/A, after 3 pairs: within target.")
+    assert looks[0].startswith("Study: A/A, look 1 of 1, after 3 pairs: within target.")
     assert looks[1].startswith("Study: look 1 of 2, after 3 pairs: ")
     assert any("throughput" in line and " to " in line for line in played.said)
 

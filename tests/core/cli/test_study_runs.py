@@ -13,7 +13,20 @@ from core.cli.parser import Options
 from core.cli.study_conduct import Ran
 from core.cli.study_runs import StudyRuns, needed_rates, settings_here, with_rates
 from core.errors import WorkError
-from core.run.events import Left, Stage, TeardownFinished, TeardownStarted
+from core.run.events import (
+    Left,
+    ResourceDeleted,
+    ResourceIntended,
+    RunFinished,
+    RunState,
+    Stage,
+    StageFailed,
+    StageFinished,
+    StageStarted,
+    StopRequested,
+    TeardownFinished,
+    TeardownStarted,
+)
 from core.run.journal import Journal, Run
 from core.run.launch import NewRun, create_run
 from core.run.process import utc_now
@@ -118,6 +131,75 @@ def test_what_a_teardown_left_is_named(runs: StudyRuns, journal: Journal, result
     journal.append(run, TeardownStarted(resources=("cluster c",)), time=NOON)
     journal.append(run, TeardownFinished(left=(left,), seconds=1.0), time=NOON)
     assert runs.ending(run).left == "cluster c"
+
+
+CLUSTER = """
+apiVersion: v1
+kind: Config
+current-context: here
+contexts: [{name: here, context: {cluster: here, user: me}}]
+clusters: [{name: here, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: me, user: {token: none}}]
+"""
+
+
+def test_a_run_that_was_killed_while_it_stopped_is_ended_and_measured_again(
+    runs: StudyRuns,
+    journal: Journal,
+    results: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "kubeconfig").write_text(CLUSTER)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    run = dead(journal, results, "kubernetes")
+    journal.append(run, StopRequested(reason="SIGINT"), time=NOON)
+    runs.follow(run)
+    assert runs.ending(run).outcome == "interrupted"
+    assert journal.run(run).state is RunState.INTERRUPTED
+
+
+def uncollected(journal: Journal, results: Path) -> str:
+    """A run whose pod still holds what it measured."""
+    run = dead(journal, results, "kubernetes")
+    for record in (
+        ResourceIntended(kind="job", name="default/job", delete_command="kubectl ..."),
+        StageFailed(stage=Stage.RESULTS, sentence="Not collected.", remedy="", seconds=1.0),
+        RunFinished(state=RunState.FAILED, exit_code=1, sentence="Not collected.", seconds=2.0),
+    ):
+        journal.append(run, record, time=NOON, stage=Stage.RESULTS)
+    return run
+
+
+def test_results_that_a_pod_still_holds_are_neither_lost_nor_measured_again(
+    runs: StudyRuns, journal: Journal, results: Path
+) -> None:
+    run = uncollected(journal, results)
+    with pytest.raises(WorkError, match="not here yet: Not collected") as raised:
+        runs.ending(run)
+    assert f"collect {run}" in raised.value.remedy
+
+
+def test_results_that_somebody_collected_since_count(
+    runs: StudyRuns, journal: Journal, results: Path
+) -> None:
+    run = uncollected(journal, results)
+    journal.append(run, StageStarted(stage=Stage.RESULTS), time=NOON, stage=Stage.RESULTS)
+    finished = StageFinished(stage=Stage.RESULTS, summary="", seconds=1.0)
+    journal.append(run, finished, time=NOON, stage=Stage.RESULTS)
+    folder = journal.run(run).folder
+    folder.mkdir(parents=True, exist_ok=True)
+    write_result(a_result((100.0,)), folder / RESULT_FILE)
+    assert runs.ending(run) == Ran("good")
+
+
+def test_what_a_teardown_gave_up_is_a_failure(
+    runs: StudyRuns, journal: Journal, results: Path
+) -> None:
+    run = uncollected(journal, results)
+    deleted = ResourceDeleted(kind="job", name="default/job", proof="no such Job")
+    journal.append(run, deleted, time=NOON)
+    assert runs.ending(run).outcome == "failed"
 
 
 def test_later_runs_carry_the_load_of_the_first() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.results import Result
+from benchmark.plan import Execution
+from benchmark.results import MeasurementResult, Result
 from core.report.comparison_costs import (
     Costed,
     cost_pair,
@@ -20,9 +21,11 @@ from core.report.costs import RunCost, cost_of
 from core.run.journal import Journal
 from core.run.journal_file import FILE_NAME
 from tests.core.costs import after, event, session, started
-from tests.core.outcomes import measurement, result
+from tests.core.outcomes import result
 from tests.core.runs import named_run
+from tests.core.verdict.scene import a_measurement, plan_of
 
+PLAN = plan_of(["singlestream-b1", "offline-b8"])
 PER_MILLION = 0.65 / 3.6
 """Of 1000 samples/s on what the session has billed in its middle: 0.65 dollars an hour."""
 
@@ -35,10 +38,16 @@ def session_cost() -> RunCost:
 
 def run(name: str, *rates: float, **values: object) -> Result:
     blocks = [
-        measurement(rate, started_at=after(2000), duration_s=60.0, block=block, **values)
+        block_of("singlestream-b1", rate, block=block, **values)
         for block, rate in enumerate(rates, 1)
     ]
-    return result(*blocks, run_id=name)
+    return result(*blocks, run_id=name, plan=PLAN)
+
+
+def block_of(name: str, rate: float, **values: object) -> MeasurementResult:
+    """A good block that runs while everything that the session has is billed."""
+    usual = {"started_at": after(2000), "duration_s": 60.0, "execution": Execution.EAGER}
+    return a_measurement(name, rate, **{**usual, **values})  # type: ignore[arg-type]
 
 
 def legs(*pairs: tuple[Result, RunCost | None]) -> list[Costed]:
@@ -120,6 +129,18 @@ class TestInferences:
         assert (row.second_usd_per_million, row.difference_percent) == (None, None)
         assert per_million_text(row.second_usd_per_million) == "-"
 
+    def test_what_is_void_by_its_own_record_counts_no_more_than_what_is_marked(self) -> None:
+        (entry,) = run("b", 10).benchmarks
+        unmarked = entry.model_copy(update={"loadgen": None})
+        taken_away = run("b", 10).model_copy(update={"benchmarks": (unmarked,)})
+        pair = cost_pair(
+            legs((run("a", 1000), session_cost()), (taken_away, session_cost())),
+            legs((run("d", 1000), None)),
+        )
+        assert pair is not None
+        (row,) = pair.rows
+        assert row.first_usd_per_million == pytest.approx(PER_MILLION)
+
     def test_all_void_has_none(self) -> None:
         pair = cost_pair(
             legs((all_void(run("a", 1000)), session_cost())), legs((run("b", 1000), None))
@@ -169,8 +190,8 @@ def all_void(found: Result) -> Result:
 
 def test_an_hour_is_the_mean_over_the_measurements() -> None:
     cost = session_cost()
-    late = measurement(1000, name="late", started_at=after(2000) + timedelta(days=9))
-    found = result(measurement(1000, started_at=after(2000), duration_s=60.0), late, run_id="a")
+    late = block_of("offline-b8", 1000, started_at=after(2000) + timedelta(days=9))
+    found = result(block_of("singlestream-b1", 1000), late, run_id="a", plan=PLAN)
     pair = cost_pair(legs((found, cost)), legs((run("b", 1), None)))
     assert pair is not None
     assert pair.first is not None

@@ -18,15 +18,22 @@ import pytest
 
 from core.report.comparison_costs import CostPair, CostRow, LegCost
 from core.report.comparison_text import render_summary
-from core.report.comparison_words import allowed_mark, headline, table_mark
+from core.report.comparison_words import (
+    allowed_mark,
+    headline,
+    layers_text,
+    table_mark,
+    title,
+)
 from core.report.comparisons import ComparisonReport
 from core.report.export import FORMATS, Format, render_comparison
-from core.verdict.model import Comparison, Span, Verdict
+from core.verdict.model import Comparison, Further, Span, Verdict
 from tests.core.verdict.comparison_parts import measurement
 from tests.core.verdict.comparisons import (
     KINDS,
     allowed,
     everything,
+    exceeds,
     inconclusive,
     refused,
     with_looks,
@@ -95,10 +102,34 @@ class TestWhatPeopleRead:
         found = KINDS[kind]
         lines = [line.strip("*# ") for line in shown(found, form).splitlines()]
         lines = [line for line in lines if line and "although" not in line]
-        assert lines[0].endswith(f": {found.verdict}")
+        assert lines[0].endswith(title(found))
+        assert f": {found.verdict}" in lines[0]
         assert str(found.verdict).capitalize() in lines[1]
         assert lines[1].endswith(headline(found))
         assert lines[2] == found.reason
+        assert lines[3] == layers_text(found)
+        for leg in (found.first, found.second):
+            assert f"{leg.label}: {leg.hypervisor}" in lines[3]
+
+    def test_what_a_verdict_holds_under_stands_in_its_line(self, form: Format) -> None:
+        said = "for these two runs, one after the other"
+        found = replace(within(), conditions=(said, "the GPU's identity is not known"))
+        line = next(line for line in shown(found, form).splitlines() if "Within target:" in line)
+        assert line.strip("*").endswith(
+            f"xen is less than 5 % worse than baseline, {said}, the GPU's identity is not known."
+        )
+
+    def test_with_boots_it_says_boots(self, form: Format) -> None:
+        found = inconclusive()
+        booted = replace(
+            found,
+            measurements=tuple(replace(each, unit="boot") for each in found.measurements),
+            further=Further(36, 3600.0, "boot", 3),
+        )
+        document = shown(booted, form)
+        assert "3 more boots of each leg (12 blocks each) would settle it" in document
+        assert "inconclusive (12 more boots)" in document
+        assert "more blocks" not in document
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_what_was_compared_is_told_with_its_evidence(self, form: Format, kind: str) -> None:
@@ -228,6 +259,27 @@ class TestAllowed:
         assert document["allowed"] == ["driver"]
         assert "--allow driver" in document["allowed_mark"]
         assert {line["allowed"] for line in lines_of(allowed())} == {"driver"}
+
+    def test_what_the_verdict_holds_under_is_in_json_and_in_every_line_of_csv(self) -> None:
+        found = replace(within(), conditions=("for one boot of each leg", "on one machine"))
+        document = json.loads(rendered(found, "json"))
+        assert document["conditions"] == list(found.conditions)
+        assert ", for one boot of each leg, on one machine." in document["headline"]
+        lines = {line["conditions"] for line in lines_of(found)}
+        assert lines == {"for one boot of each leg; on one machine"}
+
+    def test_no_verdict_of_a_part_is_without_the_condition(self) -> None:
+        exceeding = replace(exceeds(), refusals=allowed().refusals)
+        for found in (allowed(), exceeding):
+            for form in PEOPLES:
+                rows = [row for row in cells(found, form) if "(ms)" in row and "+" in row]
+                assert rows
+                verdicts = re.findall(
+                    "(?:within target|exceeds target|inconclusive)(?:, if comparable)?",
+                    "\n".join(rows),
+                )
+                assert verdicts
+                assert all(verdict.endswith("if comparable") for verdict in verdicts)
 
     @pytest.mark.parametrize("form", FORMATS)
     def test_what_is_comparable_has_no_mark(self, form: Format) -> None:

@@ -18,10 +18,11 @@ from core.report.comparison_words import (
     look_text,
     table_mark,
     target_text,
+    title,
     verdict_text,
     when,
 )
-from core.verdict.model import Question, Refusal, Verdict
+from core.verdict.model import Further, Question, Refusal, Verdict
 from tests.core.verdict.comparison_parts import comparison, endpoint, measurement
 from tests.core.verdict.comparisons import (
     KINDS,
@@ -33,6 +34,7 @@ from tests.core.verdict.comparisons import (
     refused,
     with_looks,
     with_mechanisms,
+    with_noise,
     within,
 )
 
@@ -61,6 +63,16 @@ class TestHeadline:
     def test_it_names_the_legs(self) -> None:
         assert headline(exceeds()) == "xen is more than 5 % worse than baseline."
         assert headline(refused()) == "baseline and xen cannot be compared."
+
+    def test_what_it_holds_under_follows_what_is_sure_and_nothing_else(self) -> None:
+        clauses = ("for one boot of each leg", "for these two runs, one after the other")
+        for verdict in Verdict:
+            for question in Question:
+                kind = replace(within(), verdict=verdict, question=question, conditions=clauses)
+                sure = verdict in (Verdict.WITHIN, Verdict.EXCEEDS)
+                assert (f", {clauses[0]}, {clauses[1]}" in headline(kind)) == sure
+        found = replace(within(), conditions=clauses[1:])
+        assert headline(found) == f"xen is less than 5 % worse than baseline, {clauses[1]}."
 
     def test_of_two_equal_legs_it_speaks_of_neither_as_worse(self) -> None:
         for verdict in (Verdict.WITHIN, Verdict.EXCEEDS, Verdict.INCONCLUSIVE):
@@ -102,6 +114,18 @@ class TestFurther:
         near = replace(inconclusive(), further=None)
         assert "too near the target" in further_text(near, None)
 
+    def test_nothing_is_said_to_settle_what_more_blocks_cannot(self) -> None:
+        near = replace(inconclusive(), further=None)
+        noisy = replace(near, noise=with_noise(Verdict.INCONCLUSIVE).noise)
+        for capped in (noisy, replace(near, refusals=allowed().refusals)):
+            assert further_text(capped, None) == ""
+
+    def test_boots_are_said_with_the_blocks_of_each(self) -> None:
+        found = replace(inconclusive(), further=Further(10, 3600.0, "boot", 3))
+        assert "About 3 more boots of each leg (4 blocks each)" in further_text(found, None)
+        one = replace(inconclusive(), further=Further(1, 3600.0))
+        assert "About 1 more block of each leg" in further_text(one, None)
+
     @pytest.mark.parametrize("found", [within(), exceeds(), refused(), allowed()])
     def test_nothing_is_said_where_blocks_are_not_what_is_missing(self, found: object) -> None:
         assert further_text(found, None) == ""  # type: ignore[arg-type]
@@ -117,16 +141,22 @@ class TestMarks:
         assert table_mark(found).endswith("void, driver.")
         assert 'never "within target"' in allowed_mark(found)
 
-    def test_within_target_is_on_a_condition_where_something_was_allowed(self) -> None:
+    def test_every_verdict_is_on_a_condition_where_something_was_allowed(self) -> None:
         advisory = endpoint("p99", 1.0, advisory="fewer than 10,000 queries")
         shown = endpoint_verdict_text(advisory, allowed=True)
         assert shown == "within target, if comparable *"
-        assert verdict_text(Verdict.EXCEEDS, allowed=True) == "exceeds target"
+        assert verdict_text(Verdict.EXCEEDS, allowed=True) == "exceeds target, if comparable"
+        assert verdict_text(Verdict.INCONCLUSIVE, allowed=True) == "inconclusive, if comparable"
+        assert verdict_text(Verdict.REFUSED, allowed=True) == "refused"
         assert verdict_text(None, allowed=True) == "no verdict"
 
     def test_more_blocks_are_not_what_is_missing_where_something_was_allowed(self) -> None:
         assert "yet" in headline(inconclusive())
         assert "yet" not in headline(allowed())
+        for found in (allowed(), replace(exceeds(), refusals=allowed().refusals)):
+            assert headline(found).endswith(", if the legs are comparable.")
+            assert title(found).endswith(", if comparable")
+        assert "comparable" not in headline(exceeds()) + title(exceeds())
 
     def test_nothing_allowed_has_no_mark(self) -> None:
         for found in (within(), refused()):
@@ -145,6 +175,9 @@ class TestMarks:
     def test_an_inconclusive_endpoint_says_how_many_blocks_it_lacks(self) -> None:
         found = endpoint("p90", 4.9, 3.0, further=40)
         assert endpoint_verdict_text(found) == "inconclusive (40 more blocks)"
+        assert endpoint_verdict_text(found, "boot") == "inconclusive (40 more boots)"
+        one = replace(found, further_blocks=1)
+        assert endpoint_verdict_text(one) == "inconclusive (1 more block)"
         assert endpoint_verdict_text(replace(found, verdict=None)) == "no verdict"
 
     def test_a_look_says_which_of_which_and_its_level(self) -> None:
@@ -177,6 +210,18 @@ class TestMethod:
         assert "Simes" not in method_text(one)
         assert "Student" not in method_text(one)
         assert "Holm" in method_text(with_mechanisms())
+
+    def test_it_names_the_interval_that_decides(self) -> None:
+        assert "when its 90 % interval lies wholly below 5 %" in method_text(within())
+        looking = method_text(with_looks())
+        assert "the interval that decides at this look, its 98.78 % interval," in looking
+        assert "tests at 0.61 %" in looking
+        assert "its 90 % interval" not in looking
+
+    def test_equal_legs_are_asked_both_ways(self) -> None:
+        found = method_text(noise_question())
+        assert "both directions" in found
+        assert "non-inferiority" not in found
 
     def test_a_refusal_computed_nothing(self) -> None:
         assert "Student" not in method_text(refused())

@@ -208,6 +208,7 @@ def comparison(
         second=leg("xen"),
         verdict=verdict,
         reason=reason,
+        conditions=(),
         refusals=(),
         warnings=(),
         measurements=tuple(measurements),

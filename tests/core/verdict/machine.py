@@ -22,8 +22,16 @@ from tests.benchmark.attestation.constructed import (
 )
 
 BOOT = "5b0d1a9e-7c1f-4f6b-9a51-1f1f7a0c9d11"
+_OF_A_LAYER = "00000000-0000-4000-8000-00000000000"
 DURATION_S = 20.0
 """LoadGen's timed part of a measurement."""
+
+
+def boot_of(hypervisor: Hypervisor) -> str:
+    """Return the boot of the kernel that runs under this layer: another one under each."""
+    if hypervisor is Hypervisor.BARE_METAL:
+        return BOOT
+    return f"{_OF_A_LAYER}{list(Hypervisor).index(hypervisor)}"
 
 
 @cache

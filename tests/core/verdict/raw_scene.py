@@ -45,8 +45,20 @@ def raw_source(
         )
         for block, column in enumerate(latencies, start=1)
     ]
+    planned: dict[str, Any] = {
+        "scenario": blocks[0].scenario,
+        "batch_sizes": [blocks[0].batch_size],
+    }
+    if blocks[0].scenario is Scenario.OFFLINE:
+        planned["duration_s"] = min(block.duration_s or 0.0 for block in blocks)
+    else:
+        planned["query_count"] = blocks[0].queries
     result = a_result(
-        {name: [1.0] * len(blocks)}, leg=leg, started_at=started_at, benchmarks=tuple(blocks)
+        {name: [1.0] * len(blocks)},
+        leg=leg,
+        started_at=started_at,
+        benchmarks=tuple(blocks),
+        plan={"scenarios": [planned]},
     )
     write_result(result, folder / RESULT_FILE)
     return Source(result, folder)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from benchmark.results import (
     Latency,
     MeasurementResult,
     Percentile,
+    RawFile,
     Result,
     seal,
 )
@@ -31,6 +34,7 @@ from core.verdict.legs import Source
 from tests.core.verdict.machine import (
     DURATION_S,
     attested,
+    boot_of,
     configuration,
     environment,
     identity,
@@ -82,8 +86,10 @@ def a_measurement(
     """
     scenario, batch_size = _named(name)
     offline = scenario is Scenario.OFFLINE
-    samples = round(throughput * DURATION_S) if offline else QUERIES[scenario]
-    count = max(1, samples // batch_size) if offline else samples
+    # Offline's samples are a whole number of batches that take the plan's time at least.
+    batches = max(1, ceil(throughput * DURATION_S / batch_size))
+    samples = batches * batch_size if offline else QUERIES[scenario]
+    count = batches if offline else samples
     values: dict[str, Any] = {
         "name": name,
         "scenario": scenario,
@@ -110,8 +116,16 @@ def a_measurement(
             count=count if offline else samples, mean=float(batch_size), largest=batch_size
         ),
         "telemetry": telemetry(),
+        "raw_files": (a_raw_file(name, block, started_at),),
     }
     return MeasurementResult(**{**values, **changes})
+
+
+def a_raw_file(name: str, block: int, started_at: datetime) -> RawFile:
+    """Return what a result says of a file that never was; no two blocks have the same."""
+    digest = sha256(f"{name} {block} {started_at}".encode()).hexdigest()
+    path = f"measurements/{name}-block{block}/latencies.npy"
+    return RawFile(path=path, sha256=digest, bytes=12_128, holds="rows")
 
 
 def a_latency(p50_ms: float, count: int, of: Any = "query") -> Latency:
@@ -197,7 +211,9 @@ def a_result(
         "plan": plan_of(list(rates), **{"repeats": blocks, **_changes(changes, "plan")}),
         "configuration": configuration(**_changes(changes, "configuration")),
         "weights": WeightsRecord(origin="random", trained=False, path=None, sha256="1" * 64),
-        "environment": environment(**_changes(changes, "environment")),
+        "environment": environment(
+            **{"boot_id": boot_of(hypervisor), **_changes(changes, "environment")}
+        ),
         "gpu": identity(**_changes(changes, "gpu")),
         "attestation": attested(hypervisor),
         "benchmarks": tuple(entries),

@@ -5,14 +5,22 @@ from __future__ import annotations
 import pytest
 
 from benchmark.attestation import Attestation, classify
-from benchmark.attestation.model import Hypervisor
+from benchmark.attestation.model import Evidence, Hypervisor
 from benchmark.results import Result
+from core.verdict.attested import Attested
 from core.verdict.comparison import Request, compare
 from core.verdict.legs import Source
 from core.verdict.model import Comparison, Question, Verdict
-from tests.benchmark.attestation.constructed import VENDOR, said
+from tests.benchmark.attestation.constructed import (
+    VENDOR,
+    changed,
+    hvm_guest,
+    said,
+    version,
+    without,
+)
 from tests.core.verdict.machine import attested, evidence_of
-from tests.core.verdict.scene import legs, resealed
+from tests.core.verdict.scene import a_leg, legs, resealed
 
 BLOCKS = [100.0, 101.0, 99.0, 100.5]
 METAL, KVM, OTHER = Hypervisor.BARE_METAL, Hypervisor.KVM, Hypervisor.OTHER
@@ -33,6 +41,27 @@ def compared(
         of_second={"hypervisor": second},
     )
     return compare(*sides, Request(question=question))
+
+
+def described(first: list[Evidence], second: list[Evidence], labels: tuple[str, str]) -> Comparison:
+    """Compare legs with this evidence, each in a boot of its own."""
+    return compare(
+        *legs(
+            BLOCKS,
+            BLOCKS,
+            labels=labels,
+            of_first={"attestation": classify(first)},
+            of_second={"attestation": classify(second), "environment": {"boot_id": "other"}},
+        )
+    )
+
+
+def hvm(number: str | None) -> list[Evidence]:
+    """Return evidence of a Xen HVM guest of this version; None: it does not tell."""
+    if number is None:
+        return without(hvm_guest(), version(0).source)
+    major, minor = map(int, number.split("."))
+    return changed(hvm_guest(), version(major << 16 | minor))
 
 
 def keys(found: Comparison) -> list[str]:
@@ -105,12 +134,92 @@ class TestOtherLabels:
     def test_an_unknown_one_is_not(self, layers: tuple[Hypervisor, Hypervisor]) -> None:
         assert keys(compared(*layers, self.LABELS)) == ["attestation"]
 
+    def test_a_layer_that_is_described_otherwise_is_the_same(self) -> None:
+        """Whether DMI could be read is no layer."""
+        found = described(evidence_of(KVM), evidence_of(KVM)[:-1], self.LABELS)
+        assert keys(found) == ["layer"]
+        assert "kvm (KVM (QEMU)) and kvm" in sentences(found)
+
     def test_a_leg_under_several_layers_is_none(self) -> None:
         first, second = legs(BLOCKS, BLOCKS, labels=self.LABELS, of_second={"hypervisor": KVM})
-        mixed = (Source(resealed(second[0].result, attestation=attested(OTHER))), *second[1:])
+        odd = second[0].result
+        environment = odd.environment.model_copy(update={"boot_id": "another"})
+        odd = resealed(odd, attestation=attested(OTHER), environment=environment)
+        mixed = (Source(odd), *second[1:])
         found = compare(first, mixed)
         assert keys(found) == ["layer"]
         assert "several layers" in sentences(found)
+
+
+class TestLabels:
+    """What a label promises is held against the layer, whatever else it says."""
+
+    @pytest.mark.parametrize("label", ["xen-hvm", "my-xen-4.17", "xen-baseline"])
+    def test_every_kind_of_xen_must_be_xen(self, label: str) -> None:
+        found = compared(METAL, KVM, ("bare", label))
+        assert keys(found) == ["attestation"]
+        assert "is not attested as Xen" in sentences(found)
+
+    @pytest.mark.parametrize("label", ["baseline-a", "baseline2"])
+    def test_no_kind_of_baseline_may_be_xen(self, label: str) -> None:
+        found = compared(HVM, KVM, (label, "other"))
+        assert keys(found) == ["attestation"]
+        assert "so it is no baseline" in sentences(found)
+
+
+class TestVersions:
+    """A version tells layers apart where both know it."""
+
+    @staticmethod
+    def pooled(number: str | None) -> Comparison:
+        """A leg whose first run knows Xen 4.17, and the others this version."""
+        first, second = legs(BLOCKS, BLOCKS)
+        odd = second[0].result
+        attestation = classify(hvm(number))
+        return compare(first, (Source(resealed(odd, attestation=attestation)), *second[1:]))
+
+    @pytest.mark.parametrize("number", [None, "4.17"])
+    def test_runs_that_know_less_are_of_one_layer(self, number: str | None) -> None:
+        assert self.pooled(number).refusals == ()
+
+    def test_another_description_is_told(self) -> None:
+        assert any("not described alike" in each for each in self.pooled(None).warnings)
+        assert not any("not described alike" in each for each in self.pooled("4.17").warnings)
+
+    def test_another_version_is_another_layer(self) -> None:
+        found = self.pooled("4.18")
+        assert keys(found) == ["attestation", "layer"]
+
+    @pytest.mark.parametrize(
+        ("versions", "are_one"),
+        [
+            (("4.17", "4.17.5"), True),
+            (("4.17.5", None), True),
+            (("4.17", "4.18"), False),
+            (("4.1", "4.17"), False),
+        ],
+    )
+    def test_the_kernels_third_part_is_none(
+        self, versions: tuple[str, str | None], are_one: bool
+    ) -> None:
+        (run,) = a_leg([100.0])
+        one, other = (
+            Attested(run.result, attested(HVM).model_copy(update={"xen_version": each}))
+            for each in versions
+        )
+        assert one.same_layer(other) is other.same_layer(one) is are_one
+
+
+class TestBoots:
+    """What a kernel runs under does not change while it runs."""
+
+    def test_one_boot_under_two_layers_is_refused(self) -> None:
+        found = compare(*legs(BLOCKS, BLOCKS, environment={"boot_id": "the-one"}))
+        assert keys(found) == ["attestation"]
+        assert "of one boot of a kernel" in sentences(found)
+
+    def test_unknown_boots_prove_nothing(self) -> None:
+        assert compare(*legs(BLOCKS, BLOCKS, environment={"boot_id": None})).refusals == ()
 
 
 class TestNoise:

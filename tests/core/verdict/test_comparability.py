@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import cache
 from typing import Any
 
 import pytest
 
+from benchmark.attestation.model import Hypervisor
 from benchmark.plan import Allocator, Execution, MemoryFormat, Precision
 from benchmark.results import RawFile
 from core.verdict.comparison import compare
@@ -209,11 +209,15 @@ class TestPlan:
         changes = {
             "profile": "mine",
             "description": "words",
-            "repeats": 7,
             "precision": "fp16",
             "device": "cuda",
         }
         assert compare(*legs(BLOCKS, BLOCKS, of_second={"plan": changes})).refusals == ()
+
+    def test_blocks_may_be_spread_over_runs_otherwise(self) -> None:
+        first = a_leg(BLOCKS)
+        second = a_leg(BLOCKS, runs=4, leg="xen", started_at=STARTED + timedelta(days=1))
+        assert compare(first, second).refusals == ()
 
     def test_the_rates_that_a_second_leg_takes_over_may_stand_in_its_plan(self) -> None:
         given = {"plan": {"server": {"arrival_rates": {"server-b8": ARRIVAL_RATE}}}}
@@ -283,76 +287,8 @@ class TestTwoMeasurements:
         second, first = legs(BLOCKS, BLOCKS)
         assert "would look like a gain" in refused(first, second)["order"].sentence
 
-
-@cache
-def warnings_of_equal_legs() -> tuple[str, ...]:
-    return compare(*legs(BLOCKS, BLOCKS)).warnings
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"environment": {"kernel": "Linux 6.6"}}, "The kernel is not the same: Linux 6.1.0; "),
-        ({"environment": {"operating_system": "Debian"}}, "The operating system is not the same"),
-        ({"environment": {"cpu": {"governor": "powersave"}}}, "The CPU governor"),
-        ({"environment": {"cpu": {"microcode": "0x1"}}}, "The microcode"),
-        ({"environment": {"cpu": {"smt": "off"}}}, "SMT is not the same: on; off."),
-        (
-            {"environment": {"cpu": {"mitigations": {"spectre_v2": "Vulnerable"}}}},
-            "mitigations are not the same: spectre_v2: Mitigation: Retpolines; Vulnerable.",
-        ),
-        ({"environment": {"loadgen": "5.1"}}, "LoadGen is not the same: 6.0.17; 5.1."),
-        ({"environment": {"cpu_library": "AVX2"}}, "instructions that PyTorch uses"),
-        ({"environment": {"memory_bytes": 8 * 2**30}}, "memory is not the same: 15.0 and 8.0 GiB"),
-        ({"environment": {"boot_id": "other"}}, "different boots, 1 and 1 of them"),
-        ({"gpu": {"persistence_mode": False}}, "Persistence mode is not the same: True; False."),
-        ({"measured": {"telemetry": telemetry(sm_clock_mhz=steady(900))}}, "1,590 and 900 MHz"),
-        (
-            {"measured": {"telemetry": telemetry(steal_percent=steady(9))}},
-            "In 4 of 4 good blocks of xen the hypervisor gave more than 5 %",
-        ),
-        ({"complete": False}, "was measured in 4 of 4 run(s) of xen"),
-    ],
-)
-def test_a_soft_key_warns_and_does_not_refuse(changes: dict[str, Any], words: str) -> None:
-    found = compare(*legs(BLOCKS, BLOCKS, of_second=changes))
-    assert found.refusals == ()
-    assert any(words in warning for warning in found.warnings), found.warnings
-    assert not any(words in warning for warning in warnings_of_equal_legs())
-
-
-class TestOrderOfBlocks:
-    """What the order in time can hide is said."""
-
-    def test_one_leg_after_the_other(self) -> None:
-        warnings = compare(*legs(BLOCKS, BLOCKS, interleaved=False)).warnings
-        assert any("one after the other" in each for each in warnings)
-
-    def test_always_the_same_leg_first(self) -> None:
-        warnings = compare(*legs(BLOCKS, BLOCKS)).warnings
-        assert any("In every pair baseline was measured first" in each for each in warnings)
-
-    def test_pairs_in_turn_need_no_warning(self) -> None:
-        first, second = legs(BLOCKS, BLOCKS)
-        swapped = [second[1].result.benchmarks[0], first[1].result.benchmarks[0]]
-        turned = [
-            Source(
-                resealed(
-                    each.result,
-                    benchmarks=(
-                        each.result.benchmarks[0].model_copy(
-                            update={"started_at": partner.started_at}
-                        ),
-                    ),
-                )
-            )
-            for each, partner in zip((first[1], second[1]), swapped, strict=True)
-        ]
-        found = compare((first[0], turned[0], *first[2:]), (second[0], turned[1], *second[2:]))
-        assert found.measurements[0].paired
-        assert not any("measured first" in each for each in found.warnings)
-
-    def test_a_last_block_without_partner_is_named(self) -> None:
-        found = compare(*legs([*BLOCKS, 100.0], BLOCKS))
-        assert found.measurements[0].paired
-        assert any("has no partner" in each for each in found.warnings)
+    @pytest.mark.parametrize("label", ["baseline", "baseline-2"])
+    def test_every_kind_of_baseline_belongs_first(self, label: str) -> None:
+        under = {"hypervisor": Hypervisor.KVM}
+        sides = legs(BLOCKS, BLOCKS, labels=("tuned", label), of_first=under)
+        assert list(refused(*sides)) == ["order"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from core.verdict.comparison import Request, compare
 from core.verdict.legs import Source
 from core.verdict.model import Comparison, Question, Verdict
 from core.verdict.raw import RawFinding
+from core.verdict.reasons import reason
 from tests.core.verdict.known import OFFLINE, endpoint, noisy, only, overhead
 from tests.core.verdict.machine import telemetry
 from tests.core.verdict.scene import NAME, STARTED, legs, resealed
@@ -54,6 +56,32 @@ class TestVerdict:
         assert "of singlestream-b1, +3.00 % (90 % interval +" in found.reason
         assert "Above the target of 5 %: 3 of 3 gating figures, the surest" in overhead(7).reason
         assert "Not wholly on one side of the target of 5 %: 3 of 3" in overhead(5).reason
+
+    @pytest.mark.parametrize(
+        ("above", "words"),
+        [
+            (
+                1,
+                "by itself is p50 of a, {}; that one of 20 gating figures is can happen by chance.",
+            ),
+            (
+                2,
+                "by themselves are 2 figures, as p50 of a, {}; that 2 of 20 gating figures are can",
+            ),
+        ],
+    )
+    def test_few_of_many_above_is_told_as_what_it_is(self, above: int, words: str) -> None:
+        unsure = overhead(5)
+        plain = endpoint(unsure, "p50")
+        assert plain.estimate is not None
+        surer = replace(plain.estimate, p_exceeds=0.04)
+        high = replace(plain, estimate=surer, verdict=Verdict.EXCEEDS)
+        ends = (*[high] * above, *[plain] * (20 - above))
+        compared = [replace(only(unsure), name="a", endpoints=ends)]
+        said = reason(Verdict.INCONCLUSIVE, compared, (), 5.0, Question.OVERHEAD)
+        figure = "+5.00 % (90 % interval"
+        assert words.partition("{}")[0] + figure in said
+        assert words.partition("{}")[2] in said
 
     def test_the_target_can_be_another(self) -> None:
         sides = legs(noisy(100.0), noisy(93.0, seed=2))
@@ -260,14 +288,39 @@ class TestEqualLegs:
         assert found.reason.startswith("Equal legs come out less than 5 % apart in all 3")
         assert found.noise is None
 
-    def test_a_better_one_is_not(self) -> None:
-        found = self.compared(108.0)
-        assert found.verdict is Verdict.INCONCLUSIVE
-        assert only(found).verdict is Verdict.INCONCLUSIVE
-        assert found.further is None
+    @pytest.mark.parametrize("second", [90.0, 108.0, 125.0])
+    def test_one_that_is_surely_apart_is_told_so(self, second: float) -> None:
+        found = self.compared(second)
+        assert found.verdict is only(found).verdict is Verdict.EXCEEDS
+        assert found.reason.startswith("Equal legs come out more than 5 % apart: 3 of 3")
 
-    def test_a_worse_one_exceeds(self) -> None:
-        assert self.compared(90.0).verdict is Verdict.EXCEEDS
+    @settings(max_examples=20, deadline=None)
+    @given(st.floats(85.0, 115.0), st.floats(0.001, 0.03), st.booleans())
+    def test_neither_is_the_first(self, mean: float, variation: float, interleaved: bool) -> None:
+        values = noisy(100.0, variation, 5), noisy(mean, variation, 5, seed=2)
+        of_second = {"leg": "baseline"}
+        there, back = (
+            compare(*legs(*each, interleaved=interleaved, of_second=of_second), SAME)
+            for each in (values, values[::-1])
+        )
+        assert there.verdict is back.verdict
+        for one, other in zip(only(there).endpoints, only(back).endpoints, strict=True):
+            assert one.estimate is not None
+            assert other.estimate is not None
+            assert one.estimate.p_within == pytest.approx(other.estimate.p_within)
+            assert one.estimate.p_exceeds == pytest.approx(other.estimate.p_exceeds)
+            assert one.verdict is other.verdict
+
+    def test_what_would_settle_it_is_the_same_either_way(self) -> None:
+        values = noisy(100.0, 0.03), noisy(103.5, 0.03, seed=2)
+        of_second = {"leg": "baseline"}
+        there, back = (
+            compare(*legs(*each, of_second=of_second), SAME) for each in (values, values[::-1])
+        )
+        assert there.verdict is back.verdict is Verdict.INCONCLUSIVE
+        assert there.further is not None
+        assert back.further is not None
+        assert there.further.blocks == back.further.blocks
 
     def test_both_are_told_apart_by_their_place(self) -> None:
         found = self.compared(100.0)

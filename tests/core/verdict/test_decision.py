@@ -202,6 +202,27 @@ def test_within_needs_every_endpoint_of_a_row() -> None:
     assert all_within([[0.01, 0.05], [0.01, 0.051]], 0.05).tolist() == [True, False]
 
 
+@unhurried
+@given(pairs, st.sampled_from(METRICS), st.booleans())
+def test_equal_legs_are_asked_alike_in_both_directions(
+    drawn: list[tuple[float, float]], metric: Metric, is_paired: bool
+) -> None:
+    """Within is equivalence; further apart, either way, has half of the level each."""
+    first, second = [one for one, _ in drawn], [other for _, other in drawn]
+    found, back = (
+        estimate(metric, *each, is_paired=is_paired, target=0.05, both_ways=True)
+        for each in ((first, second), (second, first))
+    )
+    assert found.p_within == pytest.approx(back.p_within)
+    assert found.p_exceeds == pytest.approx(back.p_exceeds)
+    inside = found.ratio_interval.low >= 1 / 1.05 and found.ratio_interval.high <= 1.05
+    assert (endpoint_verdict(found) is Verdict.WITHIN) == inside
+    wider = estimate(P50, first, second, is_paired=is_paired, target=0.05, alpha=0.025)
+    span = wider.decision_percent
+    outside = span.low > 5 or span.high < 100 * (1 / 1.05 - 1)
+    assert (endpoint_verdict(found) is Verdict.EXCEEDS) == outside
+
+
 def noise(name: str) -> Noise:
     return next(each for each in NOISES if each.name == name)
 

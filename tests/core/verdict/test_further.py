@@ -6,7 +6,7 @@ import pytest
 
 from core.verdict.comparison import Request, compare
 from core.verdict.looks import Looks
-from core.verdict.model import Verdict
+from core.verdict.model import Question, Verdict
 from tests.core.verdict.known import endpoint, noisy, only, overhead
 from tests.core.verdict.scene import BLOCK, STARTED, a_leg, legs
 
@@ -79,3 +79,23 @@ class TestFurther:
         assert found.further is not None
         boots = max(end.further_blocks or 0 for end in only(found).endpoints if end.gating)
         assert found.further.blocks == 2 * boots
+        assert (found.further.unit, found.further.boots) == ("boot", boots)
+
+    def test_blocks_have_no_boots(self) -> None:
+        found = compare(*legs(noisy(100.0, 0.03), noisy(96.5, 0.03, seed=2)))
+        assert found.further is not None
+        assert (found.further.unit, found.further.boots) == ("block", 0)
+
+    def test_what_was_allowed_is_not_settled_by_blocks(self) -> None:
+        other = {"gpu": {"driver_version": "1"}}
+        sides = legs(noisy(100.0, 0.03), noisy(96.5, 0.03, seed=2), of_second=other)
+        found = compare(*sides, Request(allow=frozenset({"driver"})))
+        assert (found.verdict, found.further) == (Verdict.INCONCLUSIVE, None)
+        assert all(end.further_blocks is None for end in only(found).endpoints)
+
+    @pytest.mark.parametrize("second", [96.5, 103.5])
+    def test_of_equal_legs_both_directions_have_an_end(self, second: float) -> None:
+        sides = legs(noisy(100.0, 0.03), noisy(second, 0.03, seed=2), of_second={"leg": "baseline"})
+        found = compare(*sides, Request(question=Question.NOISE))
+        assert found.verdict is Verdict.INCONCLUSIVE
+        assert found.further is not None

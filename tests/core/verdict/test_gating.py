@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from benchmark.results import Latency
 from core.verdict.comparison import compare
+from core.verdict.legs import Source
 from core.verdict.model import Verdict
 from tests.core.verdict.known import OFFLINE, SERVER, endpoint, only
-from tests.core.verdict.scene import a_latency, legs
+from tests.core.verdict.scene import a_latency, legs, resealed
+
+
+def planned(queries: int) -> dict[str, Any]:
+    return {"scenario": "SingleStream", "batch_sizes": [1], "query_count": queries}
+
+
+def with_latency(source: Source, latency: Latency, **changes: Any) -> Source:
+    (entry,) = source.result.benchmarks
+    changed = entry.model_copy(update={"latency": latency, **changes})
+    return Source(resealed(source.result, benchmarks=(changed,)))
+
+
+def with_p90(source: Source, milliseconds: float | None) -> Source:
+    """Give a source's block another p90; None: take it away."""
+    (entry,) = source.result.benchmarks
+    assert entry.latency is not None
+    percentiles = tuple(
+        each.model_copy(update={"milliseconds": milliseconds}) if each.name == "p90" else each
+        for each in entry.latency.percentiles
+        if each.name != "p90" or milliseconds is not None
+    )
+    return with_latency(source, entry.latency.model_copy(update={"percentiles": percentiles}))
 
 
 class TestVoidAndFew:
@@ -40,6 +66,28 @@ class TestVoidAndFew:
         assert [each.key for each in found.refusals] == ["blocks"]
         assert found.verdict is Verdict.REFUSED
 
+    @pytest.mark.parametrize(("made", "refused"), [(8, False), (7, True)])
+    def test_blocks_that_were_left_out_count_as_void(self, made: int, refused: bool) -> None:
+        first, second = legs([100.0] * 10, [99.0] * 10, interleaved=False)
+        whole = second[0].result
+        part = resealed(whole, benchmarks=whole.benchmarks[10 - made :], complete=False)
+        found = compare(first, (Source(part),))
+        sentences = [each.sentence for each in found.refusals if each.key == "void"]
+        assert bool(sentences) is refused
+        if refused:
+            assert sentences[0].startswith("3 of 10 blocks of singlestream-b1 are void in xen")
+            assert "3 of them were planned and are not in the results" in sentences[0]
+
+    def test_void_blocks_and_left_out_ones_add_up(self) -> None:
+        first, second = legs(
+            [100.0] * 10, [99.0] * 10, interleaved=False, of_second={"void": {1: "hot", 2: "hot"}}
+        )
+        whole = second[0].result
+        part = resealed(whole, benchmarks=whole.benchmarks[:-1], complete=False)
+        (refusal,) = compare(first, (Source(part),)).refusals
+        assert "3 of 10 blocks" in refusal.sentence
+        assert "the first because hot; 1 of them were planned" in refusal.sentence
+
     def test_a_refused_comparison_still_shows_each_legs_figures(self) -> None:
         figures = endpoint(compare(*legs([100.0] * 2, [99.0] * 2)), "throughput")
         assert figures.first is not None
@@ -53,7 +101,8 @@ class TestGating:
     def gating(self, queries: int) -> dict[str, str]:
         latency = a_latency(10.0, queries)
         changes = {"latency": latency, "queries": queries, "samples": queries}
-        found = compare(*legs([100.0] * 3, [99.0] * 3, measured=changes))
+        plan = {"scenarios": [planned(queries)]}
+        found = compare(*legs([100.0] * 3, [99.0] * 3, measured=changes, plan=plan))
         return {end.metric: end.advisory for end in only(found).endpoints}
 
     def test_by_the_number_of_queries(self) -> None:
@@ -79,7 +128,8 @@ class TestGating:
             }
         )
         changes = {"latency": claimed, "queries": 20, "samples": 20}
-        found = compare(*legs([100.0] * 3, [99.0] * 3, measured=changes))
+        plan = {"scenarios": [planned(20)]}
+        found = compare(*legs([100.0] * 3, [99.0] * 3, measured=changes, plan=plan))
         assert not endpoint(found, "p90").gating
 
     def test_what_advises_decides_nothing(self) -> None:
@@ -103,16 +153,56 @@ class TestGating:
         assert endpoint(found, "p99").verdict is Verdict.EXCEEDS
         assert found.verdict is Verdict.WITHIN
 
-    def test_a_gating_figure_that_was_taken_away_forbids_within(self) -> None:
-        latency = a_latency(10.0, 500)
-        without = latency.model_copy(
-            update={"percentiles": tuple(e for e in latency.percentiles if e.name != "p90")}
+    @pytest.mark.parametrize("spoilt", [1, 10])
+    @pytest.mark.parametrize("milliseconds", [None, 0.0])
+    def test_a_gating_figure_that_some_blocks_lack_is_refused(
+        self, milliseconds: float | None, spoilt: int
+    ) -> None:
+        first, second = legs([100.0] * 10, [99.0] * 10)
+        lacking = tuple(with_p90(source, milliseconds) for source in second[:spoilt])
+        found = compare(first, lacking + second[spoilt:])
+        (refusal,) = found.refusals
+        assert refusal.key == "blocks"
+        assert refusal.sentence == (
+            f"{spoilt} of 10 good blocks of singlestream-b1 have no p90 in xen, and the verdict "
+            "depends on it."
         )
+
+    @pytest.mark.parametrize("lasting", [{"queries": 10, "samples": 10}, {"queries": None}])
+    def test_one_short_block_is_void_and_takes_no_percentile_out(
+        self, lasting: dict[str, Any]
+    ) -> None:
+        first, second = legs([100.0] * 10, [99.0] * 10, of_second={"p50_ms": [12.0] * 10})
+        short = with_latency(second[0], a_latency(12.0, 10), **lasting)
+        found = compare(first, (short, *second[1:]))
+        assert found.verdict is Verdict.EXCEEDS
+        assert endpoint(found, "p50").gating
+        assert len(only(found).void) == 1
+        assert "queries, and the plan asks for 500" in only(found).void[0]
+
+    def test_one_slow_offline_block_takes_no_percentile_out(self) -> None:
+        values = [400.0] * 5
+        first, second = legs({OFFLINE: values}, {OFFLINE: [*values[1:], 20.0]})
+        found = compare(first, second)
+        counts = [
+            source.result.benchmarks[0].latency.count
+            for source in second
+            if source.result.benchmarks[0].latency is not None
+        ]
+        assert min(counts) < 64 < max(counts)
+        assert endpoint(found, "p90", OFFLINE).gating
+        assert only(found).void == ()
+
+    def test_an_offline_block_that_ended_early_is_void(self) -> None:
+        values = [400.0] * 5
+        first, second = legs({OFFLINE: values}, {OFFLINE: values})
+        (entry,) = second[0].result.benchmarks
+        early = entry.model_copy(update={"duration_s": 19.0})
         found = compare(
-            *legs([100.0] * 3, [100.0] * 3, of_second={"measured": {"latency": without}})
+            first, (Source(resealed(second[0].result, benchmarks=(early,))), *second[1:])
         )
-        assert found.verdict is Verdict.INCONCLUSIVE
-        assert "There is no estimate of p90 of singlestream-b1" in found.reason
+        (sentence,) = only(found).void
+        assert sentence.endswith("it lasted 19 s, and the plan asks for 20 s.")
 
     def test_a_server_and_an_offline_measurement_say_what_they_are(self) -> None:
         values = {OFFLINE: [400.0] * 3, SERVER: [50.0] * 3}

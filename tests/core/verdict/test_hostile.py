@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,35 @@ from hypothesis import strategies as st
 from benchmark.environment import GpuInfo
 from benchmark.errors import InputError, ProblemError, ResultFileError
 from benchmark.loadgen_log import LoadgenVerdict
-from benchmark.results import RESULT_FILE, Result, content_sha256, result_text, write_result
+from benchmark.plan import Execution
+from benchmark.results import (
+    RESULT_FILE,
+    Latency,
+    Result,
+    content_sha256,
+    result_text,
+    write_result,
+)
 from core.errors import RunNotFoundError
 from core.report.reading import read_leg, read_source
 from core.run.journal import Journal
 from core.text import harmless
 from core.verdict.comparison import compare
+from core.verdict.consistency import inconsistency
 from core.verdict.legs import Source
 from tests.core.records import HOSTILE
-from tests.core.verdict.scene import NAME, a_latency, a_result, legs, resealed
+from tests.core.verdict.known import OFFLINE
+from tests.core.verdict.scene import (
+    BLOCK,
+    NAME,
+    STARTED,
+    a_latency,
+    a_measurement,
+    a_result,
+    legs,
+    plan_of,
+    resealed,
+)
 
 Read = Callable[[str | Path], tuple[Source, ...]]
 
@@ -93,6 +114,23 @@ class TestBroken:
         text = result_text(a_result()).replace('"hostname": "node"', '"hostname": "mode"')
         assert "was edited after it was written" in refuse(read, written(tmp_path, text))
 
+    @pytest.mark.parametrize("depth", [60, 600])
+    def test_one_nested_deep(self, read: Read, tmp_path: Path, depth: int) -> None:
+        found = document()
+        for _ in range(depth):
+            found["benchmarks"][0]["engine"] = {"a": found["benchmarks"][0]["engine"]}
+        assert "nested more than 50 levels" in refuse(read, written(tmp_path, sealed(found)))
+
+    def test_one_nested_without_end(self, read: Read, tmp_path: Path) -> None:
+        path = written(tmp_path, '{"a":' * 100_000 + "1" + "}" * 100_000)
+        assert "nested more than 50 levels" in refuse(read, path)
+
+    def test_what_an_engine_says_may_have_some_levels(self, read: Read, tmp_path: Path) -> None:
+        engine: dict[str, Any] = {}
+        for _ in range(20):
+            engine = {"a": [engine]}
+        assert read(written(tmp_path, result_text(with_block(engine=engine))))
+
     def test_one_of_ten_gigabytes(self, read: Read, tmp_path: Path) -> None:
         path = written(tmp_path, "{")
         os.truncate(path, 10 * 2**30)
@@ -106,6 +144,18 @@ def with_block(**changes: Any) -> Result:
 
 
 LATENCY = a_latency(10.0, 500)
+
+
+def with_percentile(name: str, milliseconds: float | None) -> Latency:
+    """Latencies with another percentile; None: without it."""
+    percentiles = tuple(
+        each.model_copy(update={"milliseconds": milliseconds}) if each.name == name else each
+        for each in LATENCY.percentiles
+        if each.name != name or milliseconds is not None
+    )
+    return LATENCY.model_copy(update={"percentiles": percentiles, "minimum_ms": 0.0})
+
+
 SUMMARY = {"validity": "VALID", "90.00_percentile_latency_ns": 1.0e7}
 
 
@@ -136,7 +186,20 @@ class TestContradicting:
                 "has other figures than LoadGen's summary in it (90.00_percentile_latency_ns)",
             ),
             ({"block": 2}, "is there twice"),
-            ({"batch_size": 8}, "has another scenario or batch size"),
+            ({"batch_size": 8}, "has another batch_size than the plan: 8, not 1"),
+            ({"host_to_device": False}, "has another host_to_device than the plan"),
+            ({"execution": Execution.EAGER}, "has another execution than the plan: eager, not"),
+            ({"name": "other"}, "is no measurement of the plan"),
+            ({"block": 4}, "is none of the 3 that were planned"),
+            (
+                {"queries": 10, "samples": 10, "latency": a_latency(10.0, 10), "duration_s": 0.1},
+                "has 10 queries, and the plan asks for 500",
+            ),
+            ({"latency": a_latency(10.0, 500, "batch")}, "has latencies of a batch"),
+            ({"latency": with_percentile("p90", None)}, "lacks p90 of its latencies"),
+            ({"latency": with_percentile("p50", 0.0)}, "claims a p50 of 0 ms"),
+            ({"started_at": STARTED + BLOCK}, "began 0 s after"),
+            ({"started_at": STARTED + BLOCK - timedelta(seconds=4)}, "began 4 s after"),
             ({"queries": 10**400, "latency": None, "samples": None}, "that cannot be"),
             ({"build_s": float("inf")}, "that cannot be"),
         ],
@@ -146,6 +209,53 @@ class TestContradicting:
     ) -> None:
         path = written(tmp_path, sealed(json.loads(result_text(with_block(**changes)))))
         assert words in refuse(read, path)
+
+    def test_a_void_block_may_be_short_of_anything(self, read: Read, tmp_path: Path) -> None:
+        died = with_block(
+            void=True, void_reasons=("it died",), queries=None, samples=None, latency=None,
+            throughput_samples_per_s=None, duration_s=None, raw_files=(),
+        )  # fmt: skip
+        assert read(written(tmp_path, result_text(died)))
+
+    def test_an_offline_measurement(self, read: Read, tmp_path: Path) -> None:
+        result = a_result({OFFLINE: [400.0] * 3})
+        assert read(written(tmp_path, result_text(result)))
+        entry = result.benchmarks[0]
+        assert entry.samples is not None
+        for changes, words in (
+            ({"samples": entry.samples + 1}, "8001 samples in 1000 batches of 8"),
+            ({"samples": 4000, "duration_s": 10.0}, "lasted 10 s, and the plan asks for 20 s"),
+        ):
+            changed = entry.model_copy(update=changes)
+            part = resealed(result, benchmarks=(changed, *result.benchmarks[1:]))
+            assert words in refuse(read, written(tmp_path, result_text(part)))
+
+    @pytest.mark.parametrize(
+        ("planned", "resolved", "measured", "fits"),
+        [
+            ([], "graph", "graph", True),
+            (["eager", "graph"], "graph", "eager", True),
+            (["eager", "graph"], "graph", "graph", False),
+            (["auto"], "graph", "graph", True),
+        ],
+    )
+    def test_auto_is_what_the_configuration_says(
+        self, planned: list[str], resolved: str, measured: str, fits: bool
+    ) -> None:
+        scenario = {
+            "scenario": "SingleStream", "batch_sizes": [1], "query_count": 500,
+            "executions": planned,
+        }  # fmt: skip
+        plan = plan_of([NAME], scenarios=[scenario])
+        name = plan.measurements()[0].name
+        entry = a_measurement(NAME, 100.0, execution=Execution(measured)).model_copy(
+            update={"name": name}
+        )
+        result = a_result(
+            [100.0], plan=plan, benchmarks=(entry,), complete=False,
+            configuration={"execution": Execution(resolved)},
+        )  # fmt: skip
+        assert (inconsistency(result) == "") is fits
 
     @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59Z"])
     def test_times_out_of_ours(self, read: Read, tmp_path: Path, moment: str) -> None:

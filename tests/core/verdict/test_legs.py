@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from benchmark.correctness import Correctness
 from benchmark.loadgen_log import LoadgenVerdict
 from benchmark.results import MeasurementResult
-from core.verdict.draws import Draws, draws
+from core.verdict.draws import CLOSE, Draws, draws
 from core.verdict.legs import Leg, Source
 from core.verdict.model import METRICS
 from core.verdict.voids import void_evidence
@@ -87,8 +87,65 @@ class TestPairing:
         found = drawn(*legs([1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0]))
         assert found.paired
         assert found.usable() == (3, 3)
-        assert found.left_over is not None
-        assert found.left_over.value(THROUGHPUT) == 4
+        assert [unit.value(THROUGHPUT) for unit in found.alone] == [4]
+
+    @pytest.mark.parametrize("lost", range(10))
+    def test_a_lost_block_costs_one_pair_and_shifts_none_where_pairs_stand_apart(
+        self, lost: int
+    ) -> None:
+        values = [float(number) for number in range(1, 11)]
+        first = a_leg(values, runs=10, between=3 * BLOCK)
+        second = a_leg(values, runs=10, between=3 * BLOCK, leg="xen", started_at=STARTED + BLOCK)
+        found = drawn(first, second[:lost] + second[lost + 1 :])
+        assert found.paired
+        assert found.usable() == (9, 9)
+        assert found.values(THROUGHPUT)[0] == found.values(THROUGHPUT)[1]
+        assert [unit.value(THROUGHPUT) for unit in found.alone] == [lost + 1]
+
+    def test_where_too_many_lack_a_partner_nothing_is_paired(self) -> None:
+        first, second = legs([1.0] * 8, [1.0] * 8)
+        assert drawn(first, second[2:]).paired
+        assert not drawn(first, second[4:]).paired
+
+    @pytest.mark.parametrize(("hours", "paired"), [(6, True), (6.1, False), (7 * 24, False)])
+    def test_partners_are_close_in_time(self, hours: float, paired: bool) -> None:
+        apart = timedelta(hours=hours)
+        first = a_leg([1.0, 2.0, 3.0], runs=3, between=2 * apart)
+        second = a_leg(
+            [1.0, 2.0, 3.0], runs=3, between=2 * apart, leg="xen", started_at=STARTED + apart
+        )
+        assert drawn(first, second).paired is paired
+
+    def test_a_night_between_two_partners_leaves_both_alone(self) -> None:
+        first = a_leg([1.0] * 6, runs=6, between=2 * BLOCK)
+        night = timedelta(hours=12)
+        early = a_leg([1.0] * 5, runs=5, between=2 * BLOCK, leg="xen", started_at=STARTED + BLOCK)
+        late = a_leg([1.0], leg="xen", started_at=STARTED + 11 * BLOCK + night)
+        found = drawn(first, early + late)
+        assert found.usable() == (5, 5)
+        assert [unit.blocks[0].result.leg for unit in found.alone] == ["baseline", "xen"]
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.lists(st.tuples(st.booleans(), st.integers(1, 400)), min_size=1, max_size=14))
+    def test_partners_are_neighbours_and_nobody_is_lost(
+        self, order: list[tuple[bool, int]]
+    ) -> None:
+        sides: tuple[list[Source], list[Source]] = ([], [])
+        time = STARTED
+        for is_second, minutes in order:
+            time += timedelta(minutes=minutes)
+            label = ("baseline", "xen")[is_second]
+            sides[is_second].extend(a_leg([1.0], leg=label, started_at=time))
+        if not all(sides):
+            return
+        found = drawn(*map(tuple, sides))
+        units = [*found.first, *found.second, *found.alone]
+        assert len({unit.started_at for unit in units}) == len(units) == len(order)
+        if found.paired:
+            times = sorted(unit.started_at for unit in units)
+            for one, other in zip(found.first, found.second, strict=True):
+                assert abs(times.index(one.started_at) - times.index(other.started_at)) == 1
+                assert abs(one.started_at - other.started_at) <= CLOSE
 
     def test_a_void_block_takes_its_partner_with_it_and_moves_no_other(self) -> None:
         found = drawn(
@@ -167,6 +224,9 @@ SPOILT: dict[str, dict[str, Any]] = {
     },
     "a lasting slowdown": {"telemetry": telemetry(throttle_reason_samples={"hw_slowdown": 51})},
     "ECC errors": {"telemetry": telemetry(ecc_uncorrected=1)},
+    "no telemetry": {"telemetry": None},
+    "no sample of the GPU": {"telemetry": telemetry(gpu_sample_count=0)},
+    "no raw files": {"raw_files": ()},
     "no throughput": {"throughput_samples_per_s": None},
     "no latencies": {"latency": None},
     "a wrong result": {
@@ -189,6 +249,16 @@ class TestVoid:
     @pytest.mark.parametrize("kind", SPOILT)
     def test_the_record_speaks_without_the_mark(self, kind: str) -> None:
         assert void_evidence(self.measurement(**SPOILT[kind]), "cuda")
+
+    def test_a_moment_may_lie_between_two_samples_of_the_gpu(self) -> None:
+        unseen = telemetry(gpu_sample_count=0)
+        entry = self.measurement(telemetry=unseen, duration_s=0.2)
+        assert void_evidence(entry, "cuda") == ()
+
+    def test_a_cpu_needs_no_telemetry_of_a_gpu(self) -> None:
+        entry = self.measurement(telemetry=telemetry(gpu_sample_count=0))
+        assert void_evidence(entry, "cpu") == ()
+        assert void_evidence(self.measurement(telemetry=None), "cpu") == ()
 
     def test_a_mark_without_a_reason_is_a_mark(self) -> None:
         (reason,) = void_evidence(self.measurement(void=True), "cuda")

@@ -14,16 +14,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.plan import Precision
-from benchmark.probes import COPIES, STEAL, ProbeResult
-from core.verdict.mechanism import FAMILY_ERROR, Block, causes, mechanisms
+from benchmark.probes import COPIES, SIBLINGS, STEAL, ProbeResult
+from core.verdict.comparison import compare
+from core.verdict.legs import Source
+from core.verdict.mechanism import FAMILY_ERROR, Block, Probed, causes, mechanisms, unlike
 from core.verdict.model import MeasurementComparison, Mechanism, Span
 from tests.core.verdict.comparison_parts import measurement
+from tests.core.verdict.scene import BLOCK, STARTED, a_leg, resealed
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 MIB = 2**20
 
 
-def probe(name: str, median: float | None, *, block: int = 1, unit: str = "us") -> ProbeResult:
+def probe(
+    name: str,
+    median: float | None,
+    *,
+    block: int = 1,
+    unit: str = "us",
+    parameters: dict[str, int] | None = None,
+) -> ProbeResult:
     """A probe with this median; without one it could not run."""
     title = COPIES[name].title if name in COPIES else name.replace("-", " ")
     figures = {} if median is None else dict.fromkeys(("minimum", "median", "p90", "p99"), median)
@@ -32,6 +42,7 @@ def probe(name: str, median: float | None, *, block: int = 1, unit: str = "us") 
             "name": name,
             "title": title,
             "unit": "%" if name == STEAL else unit,
+            "parameters": parameters or {},
             "block": block,
             "started_at": NOON,
             "count": 0 if median is None else 1,
@@ -53,6 +64,13 @@ def blocks(**values: Sequence[float | None]) -> list[Block]:
     ]
 
 
+def by_block(
+    first: Sequence[Block], second: Sequence[Block], *, is_paired: bool
+) -> tuple[Mechanism, ...]:
+    """Both legs compared with each block a unit."""
+    return mechanisms(Probed([[each] for each in first], [[each] for each in second], is_paired))
+
+
 def noisy(center: float, seed: int, count: int = 10, deviation: float = 0.01) -> list[float]:
     chance = random.Random(seed)
     return [center * math.exp(chance.gauss(0, deviation)) for _ in range(count)]
@@ -69,7 +87,7 @@ def mechanism(name: str, first: float, second: float, *, differs: bool = True) -
 def test_a_dearer_operation_is_found_with_its_size_and_an_equal_one_is_not(is_paired: bool) -> None:
     first = blocks(syscall=noisy(200, 1), page_fault=noisy(500, 2))
     second = blocks(syscall=noisy(260, 3), page_fault=noisy(500, 4))
-    syscall, fault = mechanisms(first, second, is_paired=is_paired)
+    syscall, fault = by_block(first, second, is_paired=is_paired)
     assert syscall.probe == "syscall"
     assert syscall.differs
     assert syscall.interval_percent is not None
@@ -84,8 +102,8 @@ def test_partners_cancel_what_both_blocks_share() -> None:
     drift = [1.0, 1.3, 1.7, 2.2, 2.9, 3.7]
     first = blocks(launch=[3.0 * step for step in drift])
     second = blocks(launch=[3.3 * step * (1 + place / 1000) for place, step in enumerate(drift)])
-    (together,) = mechanisms(first, second, is_paired=True)
-    (apart,) = mechanisms(first, second, is_paired=False)
+    (together,) = by_block(first, second, is_paired=True)
+    (apart,) = by_block(first, second, is_paired=False)
     assert together.differs
     assert not apart.differs
     assert together.change_percent == pytest.approx(apart.change_percent)
@@ -94,33 +112,169 @@ def test_partners_cancel_what_both_blocks_share() -> None:
 def test_a_pair_that_lacks_one_half_is_left_out() -> None:
     first = blocks(launch=[1.0, None, 1.0, 1.01, 0.99])
     second = blocks(launch=[2.0, 50.0, 2.0, 2.02, None])
-    (found,) = mechanisms(first, second, is_paired=True)
+    (found,) = by_block(first, second, is_paired=True)
     assert (found.first, found.second) == (1.0, 2.0)
     assert found.change_percent == pytest.approx(100)
 
 
 def test_legs_with_different_numbers_of_blocks_have_no_partners() -> None:
     first, second = blocks(launch=noisy(1, 5, 6)), blocks(launch=noisy(2, 6, 5))
-    assert mechanisms(first, second, is_paired=True) == mechanisms(first, second, is_paired=False)
+    assert by_block(first, second, is_paired=True) == by_block(first, second, is_paired=False)
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_too_few_blocks_have_a_change_and_no_interval(count: int) -> None:
-    found = mechanisms(blocks(launch=[1.0] * count), blocks(launch=[1.5] * count), is_paired=True)
+    found = by_block(blocks(launch=[1.0] * count), blocks(launch=[1.5] * count), is_paired=True)
     assert found[0].change_percent == pytest.approx(50)
     assert found[0].interval_percent is None
     assert not found[0].differs
     assert causes(found, [])[0].startswith("The probes ran in fewer than 3 blocks")
 
 
+def by_boot(center: float, seed: int, boots: int = 6, blocks_of_each: int = 5) -> list[list[Block]]:
+    """One leg: what varies does so from boot to boot, by 10 %."""
+    return [
+        blocks(launch=noisy(level, 100 * seed + boot, blocks_of_each, 0.001))
+        for boot, level in enumerate(noisy(center, seed, boots, 0.1))
+    ]
+
+
+def test_where_the_boot_is_the_unit_its_blocks_are_no_draws_of_their_own() -> None:
+    first, second = by_boot(3.0, 1), by_boot(3.0, 2)
+    (by_unit,) = mechanisms(Probed(first, second, is_paired=False))
+    every = [[block for boot in leg for block in boot] for leg in (first, second)]
+    (alone,) = by_block(every[0], every[1], is_paired=False)
+    assert by_unit.interval_percent is not None
+    assert alone.interval_percent is not None
+    assert by_unit.change_percent == pytest.approx(alone.change_percent)
+
+    def width(span: Span) -> float:
+        return span.high - span.low
+
+    # As five blocks of a boot are hardly more than one draw, the square root of five.
+    assert width(by_unit.interval_percent) > 1.8 * width(alone.interval_percent)
+
+
+def leg_of_boots(label: str, level: float, siblings: int, places: Sequence[int]) -> list[Source]:
+    """Four boots of three blocks each; from boot to boot a launch varies by 10 %."""
+    sources, launches = [], noisy(level, len(label), 4, 0.1)
+    for boot, (place, launch) in enumerate(zip(places, launches, strict=True)):
+        (source,) = a_leg(
+            [100.0, 100.0 + boot, 101.0],
+            leg=label,
+            started_at=STARTED + 3 * place * BLOCK,
+            boots=[f"{label} {boot}"],
+        )
+        probes = tuple(
+            each
+            for block in (1, 2, 3)
+            for each in (
+                probe("launch", launch * (1 + block / 1000), block=block),
+                probe("cross-cpu", 5.0, block=block, parameters={SIBLINGS: siblings}),
+            )
+        )
+        sources.append(Source(resealed(source.result, probes=probes)))
+    return sources
+
+
+@pytest.mark.parametrize(
+    "places", [((0, 2, 4, 6), (1, 3, 5, 7)), ((0, 1, 2, 3), (100, 101, 102, 103))]
+)
+def test_a_comparison_by_boots_compares_probes_by_boots_and_says_what_was_unlike(
+    places: tuple[Sequence[int], Sequence[int]],
+) -> None:
+    first = leg_of_boots("baseline", 3.0, 1, places[0])
+    second = leg_of_boots("xen", 3.0, 0, places[1])
+    found = compare(first, second)
+    (launch,) = found.mechanisms
+    # Four boots of each leg: twelve blocks taken for as many draws would give half of the width.
+    assert launch.interval_percent is not None
+    boots = [
+        [[each for each in source.result.probes if each.name == "launch"] for source in leg]
+        for leg in (first, second)
+    ]
+    estimate = found.measurements[0].endpoints[0].estimate
+    is_paired = estimate is not None and estimate.method == "paired t"
+    assert is_paired is (places[1][0] == 1)
+    units = [[[(each,) for each in boot] for boot in leg] for leg in boots]
+    (expected,) = mechanisms(Probed(units[0], units[1], is_paired))
+    assert launch.interval_percent == expected.interval_percent
+    assert found.causes[-1].startswith("cross cpu: not compared, for its two CPUs were two threads")
+
+
+def test_boots_are_partners_too_and_stolen_time_has_a_mean_over_their_blocks() -> None:
+    drift = (1.0, 1.5, 2.2, 3.0)
+    first = [blocks(launch=[3 * step, 3 * step], steal=[0.0, 0.0]) for step in drift]
+    second = [
+        blocks(launch=[4 * step, 4 * step * (1 + step / 100)], steal=[0.0, 20.0]) for step in drift
+    ]
+    launch, stolen = mechanisms(Probed(first, second, is_paired=True))
+    assert launch.differs
+    assert launch.change_percent == pytest.approx(100 / 3, rel=0.04)
+    assert (stolen.first, stolen.second) == (0.0, 10.0)
+    assert stolen.change_percent == pytest.approx(100 * (math.sqrt(1.25) - 1))
+
+
+def cross_cpu(*kinds: int | None) -> list[Block]:
+    """One leg, with the kind of the pair of CPUs in each block."""
+    return [
+        (
+            probe(
+                "cross-cpu",
+                5.0 + place / 100,
+                block=place + 1,
+                parameters={} if kind is None else {SIBLINGS: kind},
+            ),
+        )
+        for place, kind in enumerate(kinds)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "pairs"),
+    [
+        ((1, 1, 1), (0, 0, 0), "two threads of one core and two cores"),
+        ((None,) * 3, (0, 0, 0), "a pair of unknown kind and two cores"),
+        ((0, 0, 0), (0, 1, 0), "two cores and two threads of one core"),
+    ],
+)
+def test_wake_ups_between_unlike_cpus_are_not_compared_and_that_is_said(
+    first: Sequence[int | None], second: Sequence[int | None], pairs: str
+) -> None:
+    legs = [[[block] for block in cross_cpu(*kinds)] for kinds in (first, second)]
+    probed = Probed(legs[0], legs[1], is_paired=True)
+    assert mechanisms(probed) == ()
+    assert unlike(probed) == (f"cross cpu: not compared, for its two CPUs were {pairs}.",)
+
+
+@pytest.mark.parametrize("kind", [0, 1, None])
+def test_wake_ups_between_alike_cpus_are_compared(kind: int | None) -> None:
+    leg = [[block] for block in cross_cpu(kind, kind, kind)]
+    probed = Probed(leg, leg, is_paired=False)
+    assert [each.probe for each in mechanisms(probed)] == ["cross-cpu"]
+    assert unlike(probed) == ()
+
+
+def test_operations_of_unlike_parameters_are_not_compared() -> None:
+    legs = [
+        [[(probe("launch", 3.0, parameters={"operations": count}),)] for _ in range(3)]
+        for count in (100, 10)
+    ]
+    probed = Probed(legs[0], legs[1], is_paired=False)
+    assert mechanisms(probed) == ()
+    assert unlike(probed) == (
+        "launch: not compared, for its parameters are not the same in all blocks of both legs.",
+    )
+
+
 def test_what_only_one_leg_could_probe_is_no_mechanism() -> None:
     first = blocks(launch=[None, None], syscall=[1.0, 1.0])
     second = blocks(launch=[1.0, 1.0], syscall=[1.0, 1.0], page_fault=[1.0, 1.0])
-    assert [each.probe for each in mechanisms(first, second, is_paired=True)] == ["syscall"]
+    assert [each.probe for each in by_block(first, second, is_paired=True)] == ["syscall"]
 
 
 def test_no_probes_are_no_mechanisms_and_no_words() -> None:
-    found = mechanisms([(), ()], [(), ()], is_paired=True)
+    found = by_block([(), ()], [(), ()], is_paired=True)
     assert found == ()
     assert causes(found, [measurement(overheads=9.0)], Precision.FP16) == ()
 
@@ -128,7 +282,7 @@ def test_no_probes_are_no_mechanisms_and_no_words() -> None:
 def test_stolen_time_is_compared_by_how_much_longer_it_makes_work() -> None:
     first = blocks(steal=[0.0] * 6)
     second = blocks(steal=[19.9, 20.0, 20.1, 20.0, 19.9, 20.1])
-    (found,) = mechanisms(first, second, is_paired=True)
+    (found,) = by_block(first, second, is_paired=True)
     assert (found.first, found.second, found.unit) == (0.0, 20.0, "%")
     assert found.change_percent == pytest.approx(25, rel=0.01)
     (said,) = causes([found], [])
@@ -137,14 +291,14 @@ def test_stolen_time_is_compared_by_how_much_longer_it_makes_work() -> None:
 
 def test_legs_from_which_nothing_was_stolen_are_alike() -> None:
     legs = blocks(steal=[0.0] * 6)
-    (found,) = mechanisms(legs, legs, is_paired=True)
+    (found,) = by_block(legs, legs, is_paired=True)
     assert (found.change_percent, found.interval_percent) == (0.0, Span(0.0, 0.0))
     assert not found.differs
 
 
 def test_everything_stolen_has_no_ratio() -> None:
     legs = blocks(steal=[100.0] * 6)
-    assert mechanisms(legs, legs, is_paired=True) == ()
+    assert by_block(legs, legs, is_paired=True) == ()
 
 
 def test_equal_probes_are_called_different_no_more_often_than_promised() -> None:
@@ -155,7 +309,7 @@ def test_equal_probes_are_called_different_no_more_often_than_promised() -> None
             blocks(**{f"p{k}": noisy(5, 1000 * trial + 2 * k + leg, 8) for k in range(12)})
             for leg in (0, 1)
         ]
-        found = mechanisms(legs[0], legs[1], is_paired=True)
+        found = by_block(legs[0], legs[1], is_paired=True)
         false_alarms += any(each.differs for each in found)
     # 5 % of 150 is 7.5, and a binomial count is above 17 once in a thousand times.
     assert FAMILY_ERROR == 0.05
@@ -173,7 +327,7 @@ def test_any_figures_have_a_finite_change(
     legs: tuple[list[float], list[float]], is_paired: bool
 ) -> None:
     first, second = (blocks(launch=leg) for leg in legs)
-    (found,) = mechanisms(first, second, is_paired=is_paired)
+    (found,) = by_block(first, second, is_paired=is_paired)
     assert found.interval_percent is not None
     ends = (found.interval_percent.low, found.change_percent, found.interval_percent.high)
     assert all(math.isfinite(end) for end in ends)
@@ -191,12 +345,12 @@ def test_swapping_the_legs_inverts_the_ratio_and_another_unit_changes_nothing(
 ) -> None:
     other = [value * factor * (1 + place / 50) for place, value in enumerate(medians)]
     first, second = blocks(launch=medians), blocks(launch=other)
-    (there,) = mechanisms(first, second, is_paired=True)
-    (back,) = mechanisms(second, first, is_paired=True)
+    (there,) = by_block(first, second, is_paired=True)
+    (back,) = by_block(second, first, is_paired=True)
     assert (1 + there.change_percent / 100) * (1 + back.change_percent / 100) == pytest.approx(1)
     assert there.differs is back.differs
     scaled = [blocks(launch=[value * scale for value in leg]) for leg in (medians, other)]
-    (in_other_unit,) = mechanisms(scaled[0], scaled[1], is_paired=True)
+    (in_other_unit,) = by_block(scaled[0], scaled[1], is_paired=True)
     assert in_other_unit.change_percent == pytest.approx(there.change_percent, abs=1e-6)
 
 
@@ -227,8 +381,19 @@ def test_copies_that_differ_in_size_alone_are_one_sentence() -> None:
 
 
 def test_no_difference_is_a_sentence_too() -> None:
-    (said,) = causes([mechanism("syscall", 100, 101, differs=False)], [measurement(overheads=0.1)])
-    assert said.startswith("No probe differs")
+    found = [
+        mechanism("page-fault", 100, 101, differs=False),
+        replace(
+            mechanism("syscall", 100, 111.7, differs=False), interval_percent=Span(-18.2, 53.4)
+        ),
+        replace(mechanism("launch", 100, 300, differs=False), interval_percent=None),
+    ]
+    (said,) = causes(found, [measurement(overheads=0.1)])
+    # That nothing was found is no finding, and what was not seen may be as much as the interval.
+    assert said == (
+        "No probe of 3 is shown to differ (Holm, 5%); the widest interval is that of syscall "
+        "(90 %: -18.2 to +53.4 %)."
+    )
 
 
 def slower(name: str, scenario: str, batch: int = 1, path: str = "graph") -> MeasurementComparison:
@@ -244,20 +409,72 @@ def test_copying_explains_its_part_of_a_query() -> None:
         mechanism("h2d-pinned-16mib", 1500, 1900),
     ]
     part = (8 * 3 * 224 * 224 * 2 - MIB) / (15 * MIB)
-    extra_us = 40 + part * 360
-    said = causes(found, [slower("multistream-b8", "MultiStream", 8)], Precision.FP16)
+    extra = [
+        ((1 - part) * change + part * 15 * larger) / 1e3
+        for change, larger in ((40, 400 / 15), (39, 385 / 15), (41, 415 / 15))
+    ]
+    compared = slower("multistream-b8", "MultiStream", 8)
+    said = causes(found, [compared], Precision.FP16)
+    span = milliseconds_of_the_query(compared)
     assert said[-1] == (
-        "multistream-b8: a query takes 0.800 ms more, and copying its 2.41 MB to the device "
-        f"{extra_us / 1e3:.4f} ms more, by the probes of the nearest sizes: about "
-        f"{extra_us / 800:.0%} of it."
+        f"multistream-b8: a query takes 0.800 ms more (90 %: {span.low:.3f} to {span.high:.3f} "
+        f"ms), and copying its 2.41 MB to the device {extra[0]:.4f} ms more (90 %: {extra[1]:.4f} "
+        f"to {extra[2]:.4f} ms), by the probes of the nearest sizes: "
+        f"{100 * extra[1] / span.high:.0f} to {100 * extra[2] / span.low:.0f} % of it."
     )
+
+
+def milliseconds_of_the_query(compared: MeasurementComparison) -> Span:
+    (found,) = (end for end in compared.endpoints if end.metric == "p50")
+    assert found.estimate is not None
+    assert found.first is not None
+    first, ratios = found.first.geometric_mean, found.estimate.ratio_interval
+    return Span(first * (ratios.low - 1), first * (ratios.high - 1))
+
+
+def copies(first: float, second: float, *, spread: float = 1.0) -> list[Mechanism]:
+    """Copies around one image in fp16 that take as much each."""
+    change = 100 * (second / first - 1)
+    return [
+        replace(
+            mechanism(f"h2d-pinned-{size}", first, second),
+            interval_percent=Span(change - spread, change + spread),
+        )
+        for size in ("64kib", "1mib")
+    ]
+
+
+def test_a_copy_that_takes_more_than_the_whole_difference_is_said_to() -> None:
+    # The query takes 0.8 ms more, the copy 2 ms: something of it is hidden or measured otherwise.
+    said = causes(copies(1000, 3000), [slower("ss", "SingleStream")], Precision.FP16)
+    assert "a query takes 0.800 ms more" in said[-1]
+    assert "to the device 2.00 ms more (90 %: 1.99 to 2.01 ms)" in said[-1]
+    assert said[-1].endswith(
+        ": more than the whole difference, so it does not carry over as it is."
+    )
+
+
+def test_a_copy_that_may_be_more_or_less_than_the_difference_is_said_so() -> None:
+    said = causes(copies(1000, 1900, spread=40), [slower("ss", "SingleStream")], Precision.FP16)
+    assert re.search(
+        r"by these figures more than the whole difference \(6\d to 1[67]\d % of it\)\.$", said[-1]
+    )
+    said = causes(copies(1000, 1700, spread=40), [slower("ss", "SingleStream")], Precision.FP16)
+    assert re.search(r"sizes: 3\d to 14\d % of it\.$", said[-1])
+
+
+def test_copies_without_an_interval_explain_nothing() -> None:
+    found = copies(1000, 1700)
+    found[0] = replace(found[0], interval_percent=None, differs=False)
+    said = causes(found, [slower("ss", "SingleStream")], Precision.FP16)
+    assert said[-1].startswith("The probes do not explain the overhead of ss")
 
 
 def test_offline_hides_copies_behind_computing_so_they_explain_at_most_their_part() -> None:
     found = [mechanism("h2d-pinned-1mib", 100, 140), mechanism("h2d-pinned-16mib", 1500, 1900)]
     said = causes(found, [slower("offline-b8", "Offline", 8)], Precision.FP16)
     # Half the reciprocal of the throughput: 8 samples at 1,200 samples/s, 20 % fewer a second.
-    assert re.search(r"a batch takes 1\.67 ms more, .*: at most 4% of it\.$", said[-1])
+    assert re.search(r"a batch takes 1\.67 ms more \(90 %: .*: at most 5 % of it\.$", said[-1])
 
 
 @pytest.mark.parametrize(
@@ -302,8 +519,8 @@ def test_overhead_beside_probes_that_do_not_differ_stays_unexplained() -> None:
     found = [mechanism("syscall", 100, 100, differs=False)]
     said = causes(found, [slower("singlestream-b1", "SingleStream"), slower("server-b8", "Server")])
     assert said[-1] == (
-        "The probes do not explain the overhead of singlestream-b1, server-b8: nothing that they "
-        "time differs."
+        "The probes do not explain the overhead of singlestream-b1, server-b8: none of them "
+        "is shown to differ."
     )
 
 

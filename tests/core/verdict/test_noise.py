@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from benchmark.attestation.model import Hypervisor
 from core.verdict.comparison import Request, compare
 from core.verdict.legs import Source
 from core.verdict.model import Comparison, NoiseFloor, Verdict
 from core.verdict.raw import RawFinding
-from tests.core.verdict.known import noisy
-from tests.core.verdict.scene import NAME, STARTED, a_leg, legs
+from tests.core.verdict.known import OFFLINE, SERVER, noisy
+from tests.core.verdict.scene import ARRIVAL_RATE, NAME, STARTED, a_leg, legs
 
 Pair = tuple[tuple[Source, ...], tuple[Source, ...]]
 EARLIER = STARTED - timedelta(days=1)
@@ -79,7 +80,13 @@ class TestMeasured:
 
     @pytest.mark.parametrize(
         "changes",
-        [{"gpu": {"uuid": "GPU-2"}}, {"configuration": {"threads": 1}}],
+        [
+            {"gpu": {"uuid": "GPU-2"}},
+            {"configuration": {"threads": 1}},
+            {"plan": {"sample_count": 64}},
+            {"hypervisor": Hypervisor.KVM},
+            {"measured": {"host_to_device": False}},
+        ],
     )
     def test_one_of_another_setup_says_nothing(self, changes: dict[str, Any]) -> None:
         found = compared(calibration(*self.QUIET, **changes))
@@ -87,11 +94,46 @@ class TestMeasured:
         assert floor(found).verdict is Verdict.REFUSED
         assert "was not measured as baseline was" in floor(found).sentence
 
-    def test_one_that_lacks_a_measurement_says_nothing_of_it(self) -> None:
-        other = {"server-b8": noisy(50.0, seed=3)}
-        found = compared(calibration(other, {"server-b8": noisy(50.0, seed=4)}))
+    def test_one_of_another_load_says_nothing(self) -> None:
+        sides = legs({SERVER: noisy(50.0)}, {SERVER: noisy(50.0, seed=2)})
+        one, other = {SERVER: noisy(50.0, seed=3)}, {SERVER: noisy(50.0, seed=4)}
+        same = compare(*sides, Request(noise=calibration(one, other)))
+        assert same.verdict is Verdict.WITHIN
+        rate = {"measured": {"arrival_rate_qps": 2 * ARRIVAL_RATE}}
+        found = compare(*sides, Request(noise=calibration(one, other, **rate)))
         assert found.verdict is Verdict.INCONCLUSIVE
-        assert "says nothing of throughput of singlestream-b1 and 2 more" in floor(found).sentence
+        assert "The arrival rate of server-b8 is not the same" in floor(found).sentence
+
+    def test_one_in_which_a_figure_only_advises_says_nothing_of_it(self) -> None:
+        """So slow a leg has too few batches for p90."""
+        sides = legs({OFFLINE: noisy(500.0)}, {OFFLINE: noisy(500.0, seed=2)})
+        slow = {OFFLINE: noisy(20.0, seed=3)}, {OFFLINE: noisy(20.0, seed=4)}
+        found = compare(*sides, Request(noise=calibration(*slow)))
+        assert found.verdict is Verdict.INCONCLUSIVE
+        assert "A/A says nothing of p90 of offline-b8." in floor(found).sentence
+
+    def test_its_warnings_are_told(self) -> None:
+        found = compared(calibration(*self.QUIET))
+        assert any(
+            each.startswith("A/A: The legs were measured one after the other")
+            for each in found.warnings
+        )
+        assert not any(each.startswith("A/A:") for each in compared(None).warnings)
+
+    @pytest.mark.parametrize("second", [99.0, 80.0])
+    def test_the_order_of_its_legs_changes_nothing(self, second: float) -> None:
+        for values in (self.QUIET, self.LOUD, self.FALSE):
+            there = compared(calibration(*values), second)
+            back = compared(calibration(*reversed(values)), second)
+            assert there.verdict is back.verdict
+            assert floor(there).verdict is floor(back).verdict
+
+    def test_where_it_forbids_no_number_of_blocks_would_settle_it(self) -> None:
+        sides = legs(noisy(100.0, 0.03), noisy(96.5, 0.03, seed=2))
+        loud = compare(*sides, Request(noise=calibration(*self.LOUD)))
+        assert compare(*sides).further is not None
+        assert (loud.verdict, loud.further) == (Verdict.INCONCLUSIVE, None)
+        assert all(end.further_blocks is None for end in loud.measurements[0].endpoints)
 
     def test_one_that_is_refused_says_why(self) -> None:
         found = compared(calibration([100.0] * 2, [100.0] * 2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,21 +17,23 @@ from core.verdict.study import (
     Check,
     Checked,
     End,
+    Halt,
     Look,
     Looked,
+    Resumed,
     Step,
     StudyPlan,
-    blocks_left,
     default_looks,
-    first_baseline,
-    good_runs,
-    next_step,
     schedule,
 )
-from tests.core.verdict.studies import a_plan
+from core.verdict.study_course import (
+    blocks_left,
+    counted,
+    next_step,
+)
+from tests.core.verdict.studies import Entry, a_plan, good, until
 
-Entry = BlockEnded | Checked | Looked
-Done = Sequence[Entry]
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 @st.composite
@@ -48,6 +50,7 @@ def plans(draw: st.DrawFn) -> StudyPlan:
 
 
 OUTCOMES = ("good", "void", "failed", "impossible", "interrupted")
+now_and_then = st.sampled_from((False,) * 15 + (True,))
 often_good = st.sampled_from(("good",) * 12 + OUTCOMES)
 
 
@@ -68,29 +71,14 @@ def play(plan: StudyPlan, draw: st.DataObject) -> tuple[list[Entry], End]:
     """Go through a study in which anything may happen."""
     done: list[Entry] = []
     while not isinstance(step := next_step(plan, done), End):
-        done.append(entry_of(step, draw, len(done)))
+        paused = sum(isinstance(entry, Resumed) for entry in done) < 3 and draw.draw(now_and_then)
+        if isinstance(step, Halt) or paused:
+            done.append(Resumed(at=NOON, goes_on=draw.draw(st.booleans())))
+        else:
+            done.append(entry_of(step, draw, len(done)))
         # A person stops it no more often than this.
         assert len(done) < 2000
     return done, step
-
-
-def good(step: Step, verdict: Verdict = Verdict.INCONCLUSIVE) -> Entry:
-    match step:
-        case Block():
-            return BlockEnded(block=step, run="run", outcome="good")
-        case Check():
-            return Checked(check=step)
-        case Look():
-            of_noise = step.phase == "calibration"
-            return Looked(
-                look=step, verdict=Verdict.WITHIN if of_noise else verdict, reason="it is"
-            )
-
-
-def until(plan: StudyPlan, wanted: Step) -> list[Entry]:
-    """What is done before a step when nothing goes wrong."""
-    steps = schedule(plan)
-    return [good(step) for step in steps[: steps.index(wanted)]]
 
 
 @settings(max_examples=40, deadline=None)
@@ -99,10 +87,14 @@ def test_whatever_happens_the_study_ends_and_measures_no_more_than_it_may(
     plan: StudyPlan, data: st.DataObject
 ) -> None:
     done, end = play(plan, data)
-    counted = [each for each in done if isinstance(each, BlockEnded)]
-    measured = [each for each in counted if each.outcome != "interrupted"]
-    blocks = sum(isinstance(step, Block) for step in schedule(plan))
-    assert len(measured) <= blocks + plan.replacements
+    assert len(counted(plan, done)) <= sum(isinstance(step, Block) for step in schedule(plan))
+    again = 0
+    for entry in done:
+        if isinstance(entry, Resumed):
+            again = 0
+        elif isinstance(entry, BlockEnded) and entry.outcome in ("void", "failed"):
+            again += 1
+            assert again <= plan.replacements + 1
     assert end.reason
 
 
@@ -116,10 +108,8 @@ def test_looks_come_only_where_they_were_declared(plan: StudyPlan, data: st.Data
             for side in ("first", "second"):
                 runs = [
                     each.block.blocks
-                    for each in done[:place]
-                    if isinstance(each, BlockEnded)
-                    and each.outcome == "good"
-                    and (each.block.phase, each.block.side) == ("legs", side)
+                    for each in counted(plan, done[:place])
+                    if (each.block.phase, each.block.side) == ("legs", side)
                 ]
                 assert sum(runs) == entry.look.blocks
 
@@ -134,6 +124,8 @@ def test_from_any_point_it_goes_on_as_if_it_had_never_stopped(
     for place, entry in enumerate(done):
         step = next_step(stored, done[:place])
         assert not isinstance(step, End)
+        if isinstance(entry, Resumed):
+            continue
         assert step in (getattr(entry, name, None) for name in ("block", "check", "look"))
 
 
@@ -206,17 +198,17 @@ def test_where_a_run_is_costly_there_is_one_of_each_leg_between_two_looks() -> N
         *((4, 1), (4, 1)),
         *((2, 5), (2, 5)),
     ]
-    assert not any(isinstance(step, Check) for step in steps)
+    assert [isinstance(step, Check) for step in steps].index(True) == 5
 
 
-@pytest.mark.parametrize("verdict", [Verdict.INCONCLUSIVE, Verdict.EXCEEDS])
-def test_a_machine_that_is_too_noisy_costs_no_block_of_the_legs(verdict: Verdict) -> None:
+def test_the_order_that_was_drawn_is_kept_in_the_plan() -> None:
     plan = a_plan()
-    look = Look(phase="calibration", number=1, blocks=3)
-    done = [*until(plan, look), Looked(look=look, verdict=verdict, reason="noise of 12 %")]
-    end = next_step(plan, done)
-    assert end == End(kind="noisy", reason="noise of 12 %")
-    assert good_runs(done, "legs", "first") == ()
+    stored = StudyPlan.model_validate_json(plan.model_dump_json())
+    turned = tuple("first" if side == "second" else "second" for side in plan.order)
+    other = stored.model_copy(update={"order": turned})
+    sides = [[s.side for s in schedule(each) if isinstance(s, Block)] for each in (stored, other)]
+    assert sides[0][::2] == list(plan.order)
+    assert sides[1][::2] == list(turned)
 
 
 @pytest.mark.parametrize("verdict", [Verdict.WITHIN, Verdict.EXCEEDS])
@@ -243,47 +235,6 @@ def test_legs_that_cannot_be_compared_end_it_after_the_first_pair() -> None:
     assert end == End(kind="refused", reason="The drivers differ.", verdict=Verdict.REFUSED)
 
 
-def test_what_would_fail_again_is_not_measured_again() -> None:
-    plan = a_plan()
-    block = schedule(plan)[0]
-    assert isinstance(block, Block)
-    failed = BlockEnded(block=block, run="run-1", outcome="impossible", reason="no torch")
-    end = next_step(plan, [failed])
-    assert isinstance(end, End)
-    assert (end.kind, "no torch" in end.reason) == ("failed", True)
-
-
-def test_what_failed_is_measured_again_at_once_but_not_for_ever() -> None:
-    plan = a_plan(replacements=2)
-    block = schedule(plan)[0]
-    assert isinstance(block, Block)
-    void = BlockEnded(block=block, run="run-1", outcome="void", reason="it was hot")
-    assert next_step(plan, [void]) == block
-    assert next_step(plan, [void, void]) == block
-    end = next_step(plan, [void, void, void])
-    assert isinstance(end, End)
-    assert "it was hot" in end.reason
-
-
-def test_interrupted_runs_count_as_nothing() -> None:
-    plan = a_plan(replacements=0)
-    block = schedule(plan)[0]
-    assert isinstance(block, Block)
-    stopped = BlockEnded(block=block, run="run-1", outcome="interrupted")
-    assert next_step(plan, [stopped] * 5) == block
-
-
-def test_runs_that_do_not_count_are_in_no_side_and_lend_no_rates() -> None:
-    plan = a_plan()
-    block = schedule(plan)[0]
-    assert isinstance(block, Block)
-    void = BlockEnded(block=block, run="run-1", outcome="void")
-    kept = BlockEnded(block=block, run="run-2", outcome="good")
-    assert first_baseline([void]) is None
-    assert first_baseline([void, kept]) == "run-2"
-    assert good_runs([void, kept], block.phase, block.side) == ("run-2",)
-
-
 def test_what_was_done_by_another_plan_is_refused() -> None:
     plan = a_plan()
     done = until(plan, Look(phase="legs", number=1, blocks=3))
@@ -304,6 +255,9 @@ def test_what_was_done_by_another_plan_is_refused() -> None:
         {"looks": ()},
         {"blocks": 2, "looks": (2,)},
         {"calibration": 2},
+        {"calibration_looks": (3, 5)},
+        {"calibration": 6, "calibration_looks": (4, 3, 6)},
+        {"order": ("first",)},
         {"target_overhead": 0.0},
         {"id": "../elsewhere"},
     ],
