@@ -209,6 +209,7 @@ class _Asked:
         legs = Leg.of(self.request.noise[0]), Leg.of(self.request.noise[1])
         question = Request(
             target=self.request.target,
+            allow=self.request.allow,
             question=Question.NOISE,
             findings=self.request.noise_findings,
         )
@@ -313,4 +314,5 @@ def _further(
 def _blocks_per_unit(each: Measured) -> int:
     """Return how many blocks have to be measured for one more unit."""
     units = len(each.draws.first) + len(each.draws.second)
-    return -(-(len(each.first) + len(each.second)) // units) if units else 1
+    # Blocks without a partner are in no unit.
+    return max(1, (len(each.first) + len(each.second)) // units) if units else 1

@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.attestation.model import Hypervisor
 from benchmark.results import RESULT_FILE
-from tests.tui.conftest import CommandLine, OpenConsole, SetClock, screen_text, until, until_shown
+from tests.tui.conftest import CommandLine, OpenConsole, screen_text, until, until_shown
 from tests.tui.measured_runs import STEADY, measured_run, slower
 from tests.tui.recorded import replay
 
@@ -135,20 +135,6 @@ class TestPage:
             assert RESULT_FILE in "".join(screen_text(pilot).split())
             assert not pilot.app.screen.active_bindings["w"].enabled
             assert not pilot.app.screen.active_bindings["E"].enabled
-
-    async def test_a_fault_of_the_program_is_said_instead_of_reading_for_ever(
-        self, open_console: OpenConsole, state: Path, results: Path, clock: SetClock
-    ) -> None:
-        two_legs(state, results, 1.0)
-        async with open_console() as pilot:
-            await until_shown(pilot, "xen", "baseline")
-            # A time without a zone cannot be compared with those of the journal.
-            clock.now = clock.now.replace(tzinfo=None)
-            await pilot.press("d")
-            await until_shown(
-                pilot, "There is nothing to compare.", "a fault of the program", "TypeError"
-            )
-            assert "Reading both legs" not in screen_text(pilot)
 
     async def test_there_is_no_diff_of_one_run(
         self, open_console: OpenConsole, state: Path, results: Path

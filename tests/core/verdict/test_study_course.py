@@ -107,7 +107,7 @@ def test_a_pair_between_whose_runs_the_study_lay_still_is_broken_too(
     plan = a_plan(calibration=0)
     steps = schedule(plan)
     assert isinstance(steps[0], Block)
-    done = [
+    done: list[Entry] = [
         BlockEnded(block=steps[0], run="run-1", outcome="good"),
         Resumed(at=NOON, goes_on=goes_on),
     ]
@@ -156,7 +156,7 @@ def test_what_failed_is_measured_again_at_once_but_not_for_ever() -> None:
     halt = next_step(plan, [void, void, void])
     assert isinstance(halt, Halt)
     assert (halt.wrong_input, "it was hot" in halt.reason) == (False, True)
-    resumed = [void, void, void, Resumed(at=NOON, goes_on=False)]
+    resumed: list[Entry] = [void, void, void, Resumed(at=NOON, goes_on=False)]
     assert next_step(plan, [*resumed, void, void]) == block
     assert isinstance(next_step(plan, [*resumed, void, void, void]), Halt)
 
