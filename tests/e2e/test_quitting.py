@@ -94,7 +94,10 @@ class TestHugeLog:
             terminal.wait_for("Only matches")
             terminal.type("(x+x+)+y")
             terminal.press("Enter")
-            terminal.wait_for("% searched")
+            # Once the line has lost the focus: what is typed before that is searched for.
+            terminal.wait_until(
+                lambda screen: "% searched" in screen and "Only matches" not in screen
+            )
             return terminal
 
         quits_soon(searching)

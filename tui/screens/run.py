@@ -40,7 +40,8 @@ _PANES = ("stages", "measurement", "machine", "log")
 # two lines of border, one where they have to be saved, its state, and a bar or a summary.
 _MACHINE_LINES = 6
 _STAGE_LINES = 4
-_LEAST_ROOM = 4
+# The parts' least lines, for all of which there need not be room: the pane scrolls.
+_LEAST_ROOM = 6
 
 
 class Dashboard(Horizontal):
